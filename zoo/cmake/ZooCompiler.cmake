@@ -1,0 +1,27 @@
+# Compiler settings of every target of ours; none of them reach those who link zoo, except the language standard.
+set(CMAKE_CXX_STANDARD 20)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS OFF)
+set(CMAKE_POSITION_INDEPENDENT_CODE ON)
+if(NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release)
+endif()
+find_program(CCACHE_PROGRAM ccache)
+if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
+endif()
+
+add_library(zoo_flags INTERFACE)
+target_compile_options(zoo_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
+  # One rounding a written operation, on every instruction set: fused multiply-adds are written where they are wanted.
+  -ffp-contract=off)
+if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64")
+  # One binary for every machine since 2009; wider vectors are chosen at run time (zoo/cpu).
+  target_compile_options(zoo_flags INTERFACE -march=x86-64-v2)
+endif()
+
+set(ZOO_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize")
+if(ZOO_SANITIZE)
+  add_compile_options(-fsanitize=${ZOO_SANITIZE} -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=${ZOO_SANITIZE})
+endif()

@@ -1,0 +1,104 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "zoo/core/tensor.h"
+
+namespace zoo {
+
+/// What an executed op left on the tape, as its gradient sees it.
+struct Executed {
+  std::span<const Tensor> inputs;
+  std::span<const Tensor> outputs;       ///< undefined tensors unless the op keeps_outputs()
+  std::span<const Tensor> output_grads;  ///< undefined where no gradient arrived: it is zero
+  std::span<const bool> needed;          ///< which inputs want a gradient
+
+  /// The gradient of output `index`; zeros where none arrived.
+  Tensor output_grad(std::size_t index) const;
+  Tensor output_grad() const { return output_grad(0); }
+};
+
+/// One executed operation: its attributes, its arithmetic and its gradients, side by side. A class per op, in ops/.
+class Op {
+ public:
+  virtual ~Op() = default;
+  virtual std::string_view name() const = 0;
+
+  /// The arithmetic: dispatches to the device's kernels. Nothing is recorded meanwhile. Shapes were checked by the
+  /// public function that made the op.
+  virtual Tensors forward(std::span<const Tensor> inputs) = 0;
+
+  /// Gradients of the inputs (undefined where not needed), written in ops: differentiable again.
+  virtual Tensors vjp(const Executed& executed) = 0;
+
+  /// The same for the ordinary pass, which nobody differentiates again: backward kernels where the op has them.
+  virtual Tensors backward(const Executed& executed) { return vjp(executed); }
+
+  /// Whether vjp or backward read the outputs (they are then kept on the tape).
+  virtual bool keeps_outputs() const { return false; }
+
+  // Ops live in the pool, as tensors do.
+  static void* operator new(std::size_t bytes) { return pool_allocate(bytes); }
+  static void operator delete(void* block, std::size_t bytes) noexcept { pool_free(block, bytes); }
+};
+
+/// An op defined by plain ops (its fallback), with optional kernels: override forward and backward with them; what is
+/// not overridden falls back. Its gradient with create_graph is always the fallback's. Tests compare both.
+class FusedOp : public Op {
+ public:
+  /// The definition, in ops. Called with taping on or off.
+  virtual Tensors fallback(std::span<const Tensor> inputs) = 0;
+
+  Tensors forward(std::span<const Tensor> inputs) override { return fallback(inputs); }
+  Tensors vjp(const Executed& executed) final;
+};
+
+/// Runs the op and, when an input is on the tape and taping is on, records it. While a UseFallbacks lives, a FusedOp's
+/// fallback runs in its place.
+Tensors apply(std::unique_ptr<Op> op, std::span<const Tensor> inputs);
+/// The same for an op with one output.
+Tensor apply_one(std::unique_ptr<Op> op, std::initializer_list<Tensor> inputs);
+
+/// While one lives, on its thread: nothing is recorded.
+class NoTape {
+ public:
+  NoTape();
+  ~NoTape();
+  NoTape(const NoTape&) = delete;
+  NoTape& operator=(const NoTape&) = delete;
+
+ private:
+  bool previous_;
+};
+bool taping();
+
+/// While one lives, on its thread: fused ops run as their fallbacks. For tests.
+class UseFallbacks {
+ public:
+  UseFallbacks();
+  ~UseFallbacks();
+  UseFallbacks(const UseFallbacks&) = delete;
+  UseFallbacks& operator=(const UseFallbacks&) = delete;
+
+ private:
+  bool previous_;
+};
+
+struct GradOptions {
+  /// Put the gradients themselves on the tape, through vjps written in ops. Otherwise backward kernels are used and the
+  /// result is off the tape.
+  bool create_graph = false;
+};
+
+/// Gradients of sum_i <outputs_i, output_grads_i> with respect to `inputs` (tensors on the tape: variables, or results
+/// of ops). An undefined output_grad stands for ones and asks for a one-element output. The result has an undefined
+/// tensor for an input that the outputs do not depend on. Throws Error when an output is not on the tape.
+Tensors grad(std::span<const Tensor> outputs, std::span<const Tensor> inputs, std::span<const Tensor> output_grads = {},
+             GradOptions options = {});
+/// Of one output with one element.
+Tensors grad(const Tensor& output, std::span<const Tensor> inputs, GradOptions options = {});
+
+}  // namespace zoo
