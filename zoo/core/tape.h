@@ -9,16 +9,24 @@
 
 namespace zoo {
 
+/// Shape and dtype of an op's output.
+struct OutputType {
+  Shape shape;
+  DType dtype;
+};
+
 /// What an executed op left on the tape, as its gradient sees it.
 struct Executed {
   std::span<const Tensor> inputs;
   std::span<const Tensor> outputs;       ///< undefined tensors unless the op keeps_outputs()
+  std::span<const OutputType> output_types;
   std::span<const Tensor> output_grads;  ///< undefined where no gradient arrived: it is zero
-  std::span<const bool> needed;          ///< which inputs want a gradient
+  std::span<const std::uint8_t> needed;  ///< which inputs want a gradient
 
+  /// Whether input `index` wants a gradient; the result may be left undefined where not.
+  bool needs(std::size_t index) const { return needed[index] != 0; }
   /// The gradient of output `index`; zeros where none arrived.
-  Tensor output_grad(std::size_t index) const;
-  Tensor output_grad() const { return output_grad(0); }
+  Tensor output_grad(std::size_t index = 0) const;
 };
 
 /// One executed operation: its attributes, its arithmetic and its gradients, side by side. A class per op, in ops/.
@@ -91,6 +99,9 @@ struct GradOptions {
   /// Put the gradients themselves on the tape, through vjps written in ops. Otherwise backward kernels are used and the
   /// result is off the tape.
   bool create_graph = false;
+  /// Forget each op's inputs and outputs as soon as its gradient is done, so that their memory is reused at once. The
+  /// tape below `outputs` cannot be walked again.
+  bool release_tape = false;
 };
 
 /// Gradients of sum_i <outputs_i, output_grads_i> with respect to `inputs` (tensors on the tape: variables, or results
