@@ -16,8 +16,7 @@ class Error : public std::runtime_error {
 
   /// Formats the message as fmt::format does.
   template <typename... Args>
-  explicit Error(fmt::format_string<Args...> format, Args&&... args)
-    requires(sizeof...(Args) > 0)
+  explicit Error(fmt::format_string<Args...> format, Args&&... args) requires(sizeof...(Args) > 0)
       : std::runtime_error(fmt::format(format, std::forward<Args>(args)...)) {}
 };
 
@@ -31,7 +30,6 @@ class UsageError : public Error {
 std::string nearest_name(std::string_view name, std::span<const std::string> candidates);
 
 /// "unknown <kind> 'name'; did you mean 'x'? Known: a, b, c", the message for every unknown name.
-std::string unknown_name_message(std::string_view kind, std::string_view name,
-                                 std::span<const std::string> candidates);
+std::string unknown_name_message(std::string_view kind, std::string_view name, std::span<const std::string> candidates);
 
 }  // namespace zoo

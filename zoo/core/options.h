@@ -38,8 +38,7 @@ class OptionSchema {
   OptionSchema& integer(std::string name, std::int64_t default_value, Range range, std::string help);
   OptionSchema& real(std::string name, double default_value, Range range, std::string help);
   OptionSchema& text(std::string name, std::string default_value, std::string help);
-  OptionSchema& choice(std::string name, std::string default_value, std::vector<std::string> choices,
-                       std::string help);
+  OptionSchema& choice(std::string name, std::string default_value, std::vector<std::string> choices, std::string help);
   OptionSchema& real_or_choice(std::string name, nlohmann::json default_value, std::vector<std::string> choices,
                                Range range, std::string help);
 

@@ -9,7 +9,8 @@
 /// Registration, the same source for what is built in and for what is loaded with --plugin:
 ///
 ///     ZOO_REGISTER_LAYER(my_layer) {
-///       return {.name = "my_layer", .description = "...", .paper = "...", .options = ..., .make = zoo::make<MyLayer>(),
+///       return {.name = "my_layer", .description = "...", .paper = "...", .options = ..., .make =
+///       zoo::make<MyLayer>(),
 ///               .test_cases = {{.d_model = 16}}};
 ///     }
 ///
@@ -34,13 +35,13 @@ inline constexpr std::uint32_t plugin_abi = 1;
 
 }  // namespace zoo
 
-#define ZOO_REGISTER_ENTRY_(kind, Entry, identifier)                                                             \
-  static Entry zoo_entry_##kind##_##identifier();                                                                \
-  static void zoo_register_##kind##_##identifier(zoo::Registrar& registrar) {                                    \
-    registrar.kind(zoo_entry_##kind##_##identifier());                                                           \
-  }                                                                                                              \
+#define ZOO_REGISTER_ENTRY_(kind, Entry, identifier)                                                                \
+  static Entry zoo_entry_##kind##_##identifier();                                                                   \
+  static void zoo_register_##kind##_##identifier(zoo::Registrar& registrar) {                                       \
+    registrar.kind(zoo_entry_##kind##_##identifier());                                                              \
+  }                                                                                                                 \
   [[gnu::used, gnu::section("zoo_entries")]] static const zoo::RegisterFunction zoo_pointer_##kind##_##identifier = \
-      &zoo_register_##kind##_##identifier;                                                                       \
+      &zoo_register_##kind##_##identifier;                                                                          \
   static Entry zoo_entry_##kind##_##identifier()
 
 #define ZOO_REGISTER_LAYER(identifier) ZOO_REGISTER_ENTRY_(layer, zoo::LayerEntry, identifier)

@@ -32,7 +32,7 @@ constexpr unsigned char guard_pattern = 0xA5;
 std::size_t class_of(std::size_t bytes) {
   const std::size_t lines = (std::max<std::size_t>(bytes, 1) + alignment - 1) / alignment;
   if (lines <= 8) return lines - 1;
-  const int top = std::bit_width(lines - 1) - 1;  // >= 3
+  const int top = std::bit_width(lines - 1) - 1;      // >= 3
   const std::size_t step = (lines - 1) >> (top - 3);  // in [8, 16)
   return static_cast<std::size_t>(top - 3) * 8 + step;
 }

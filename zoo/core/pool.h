@@ -11,8 +11,8 @@ namespace zoo {
 /// What a pool holds and has asked of the system.
 struct PoolStatistics {
   std::size_t bytes_in_use = 0;
-  std::size_t peak_bytes_in_use = 0;   ///< since the last reset_pool_peak()
-  std::size_t bytes_from_system = 0;   ///< in use or cached
+  std::size_t peak_bytes_in_use = 0;     ///< since the last reset_pool_peak()
+  std::size_t bytes_from_system = 0;     ///< in use or cached
   std::uint64_t system_allocations = 0;  ///< grows only while new sizes are seen: constant in the steady state
 };
 

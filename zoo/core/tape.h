@@ -18,7 +18,7 @@ struct OutputType {
 /// What an executed op left on the tape, as its gradient sees it.
 struct Executed {
   std::span<const Tensor> inputs;
-  std::span<const Tensor> outputs;       ///< undefined tensors unless the op keeps_outputs()
+  std::span<const Tensor> outputs;  ///< undefined tensors unless the op keeps_outputs()
   std::span<const OutputType> output_types;
   std::span<const Tensor> output_grads;  ///< undefined where no gradient arrived: it is zero
   std::span<const std::uint8_t> needed;  ///< which inputs want a gradient
@@ -62,6 +62,43 @@ class FusedOp : public Op {
 
   Tensors forward(std::span<const Tensor> inputs) override { return fallback(inputs); }
   Tensors vjp(const Executed& executed) final;
+};
+
+/// A place on the tape: an executed op with its inputs, or a variable, which has neither.
+class Node {
+ public:
+  Node(std::unique_ptr<Op> op, std::span<const Tensor> inputs, std::span<const Tensor> outputs);
+  ~Node();
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  static std::shared_ptr<Node> variable(const Shape& shape, DType dtype);
+
+  /// nullptr for a variable.
+  Op* op() const { return op_.get(); }
+  std::span<const Tensor> inputs() const { return inputs_; }
+  std::span<const Tensor> outputs() const { return outputs_; }
+  std::span<const OutputType> output_types() const { return output_types_; }
+  /// Nodes are numbered in the order of execution, so a node's inputs have smaller numbers.
+  std::uint64_t number() const { return number_; }
+  bool released() const { return released_; }
+  /// Forgets op, inputs and outputs.
+  void release();
+
+  // Scratch of the grad() call under way: which call last came here, and where it keeps this node's gradients.
+  std::uint64_t visit = 0;
+  std::size_t slot = 0;
+  bool useful = false;  // whether a gradient has to pass here
+  bool wanted = false;  // whether the caller asked for this node's gradient
+
+ private:
+  Node() = default;
+  std::unique_ptr<Op> op_;
+  Tensors inputs_;
+  Tensors outputs_;  // off the tape, or undefined
+  PoolVector<OutputType> output_types_;
+  std::uint64_t number_ = 0;
+  bool released_ = false;
 };
 
 /// Runs the op and, when an input is on the tape and taping is on, records it. While a UseFallbacks lives, a FusedOp's

@@ -92,6 +92,8 @@ class Tensor {
   int output_index() const { return output_index_; }
   /// The same elements as output `index` of `node`. For the tape.
   Tensor with_node(std::shared_ptr<Node> node, int index) const;
+  /// Whether no other tensor shares this memory, so that the tape may add to it in place.
+  bool sole_owner() const;
 
  private:
   void check_dtype(DType wanted) const;

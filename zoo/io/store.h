@@ -14,13 +14,15 @@ namespace zoo {
 /// varies. `setting`: all else. Two runs are compared in one table only when their settings are equal.
 ///
 /// subject  {"layer": "attention", "layer_options": {"attention": {every option}}}
-/// axes     {"d_model": 64, "lr": 1e-3, "seed": 0, "cell": {"batch_size": 512, "train": [part, ...], "test": [part, ...]}}
+/// axes     {"d_model": 64, "lr": 1e-3, "seed": 0, "cell": {"batch_size": 512, "train": [part, ...], "test": [part,
+/// ...]}}
 ///          a part is {"seq_len": 64, "kv_pairs": 4, "examples": 100000}: the task's options that make the cell, and
 ///          how many examples; a mixture has several, whose batches never mix and run in this order each epoch.
 ///          Validation has the parts of test, from the validation split.
-/// setting  {"task": "mqar", "task_options": {the task's other options}, "epochs": 64, "stop_accuracy": 0.99 (null: never),
-///          "backbone": "recall", "backbone_options": {}, "feed_forward": "none", "feed_forward_options": {}, "blocks": 2,
-///          "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
+/// setting  {"task": "mqar", "task_options": {the task's other options}, "epochs": 64, "stop_accuracy": 0.99 (null:
+/// never),
+///          "backbone": "recall", "backbone_options": {}, "feed_forward": "none", "feed_forward_options": {}, "blocks":
+///          2, "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
 ///          "schedule": {"name": "cosine", "by": "epoch", "warmup": 0, "final": 0}, "clip": null, "precision": "f32"}
 struct RunSpec {
   nlohmann::json subject;
@@ -37,10 +39,10 @@ std::string_view status_name(RunStatus status);
 
 /// A run's figures on one slice of one split.
 struct SliceResult {
-  std::string split;     ///< "validation" or "test"
-  nlohmann::json slice;  ///< {"seq_len": 64, "kv_pairs": 8}
-  double accuracy = 0;   ///< correct / labelled positions
-  double loss = 0;       ///< mean cross-entropy over labelled positions, nats
+  std::string split;             ///< "validation" or "test"
+  nlohmann::json slice;          ///< {"seq_len": 64, "kv_pairs": 8}
+  double accuracy = 0;           ///< correct / labelled positions
+  double loss = 0;               ///< mean cross-entropy over labelled positions, nats
   std::int64_t state_bytes = 0;  ///< measured from the live state after seq_len tokens, batch 1, all blocks
   std::int64_t labelled = 0;     ///< labelled positions
 };
@@ -60,11 +62,11 @@ struct Run {
   std::string id;
   RunSpec spec;
   RunStatus status = RunStatus::running;
-  std::string message;          ///< the reason of a failure; the step of a divergence
-  nlohmann::json environment;   ///< code version, instruction set, threads, library versions, command: shown, not hashed
-  nlohmann::json summary;       ///< {"parameters", "flops", "epochs", "train_seconds"} once it has ended
-  std::string started;          ///< UTC, ISO 8601
-  std::string finished;         ///< UTC, ISO 8601; empty while running
+  std::string message;         ///< the reason of a failure; the step of a divergence
+  nlohmann::json environment;  ///< code version, instruction set, threads, library versions, command: shown, not hashed
+  nlohmann::json summary;      ///< {"parameters", "flops", "epochs", "train_seconds"} once it has ended
+  std::string started;         ///< UTC, ISO 8601
+  std::string finished;        ///< UTC, ISO 8601; empty while running
   std::vector<EpochResult> epochs;
   std::vector<SliceResult> slices;
 };

@@ -33,23 +33,24 @@ class State {
   std::int64_t bytes() const;
 
  private:
-  std::vector<std::pair<std::string, Tensor>> entries_;
+  PoolVector<std::pair<std::string, Tensor>> entries_;
 };
 
 /// The positions whose outputs somebody will read, of a batch [B,T] flattened to B*T rows.
 struct Rows {
-  Tensor indices;   ///< i32 [R], ascending: b*T + t
-  Tensor offsets;   ///< i32 [B+1]: the rows of sequence b are indices[offsets[b]] .. indices[offsets[b+1]-1]
+  Tensor indices;  ///< i32 [R], ascending: b*T + t
+  Tensor offsets;  ///< i32 [B+1]: the rows of sequence b are indices[offsets[b]] .. indices[offsets[b+1]-1]
   std::int64_t count() const { return indices.size(); }
 };
 
 /// What only some layers use.
 struct Context {
-  bool training = false;        ///< dropout is on
-  double progress = 0;          ///< of training, from 0 to 1
-  RandomKey random;             ///< of this step and this block: the key of its dropout
-  std::int64_t first_sequence = 0;  ///< index of sequence 0 within the whole batch, for keys that do not depend on how a batch is cut
-  const Rows* rows = nullptr;   ///< when set, only these rows are read: see Layer::reads_rows
+  bool training = false;  ///< dropout is on
+  double progress = 0;    ///< of training, from 0 to 1
+  RandomKey random;       ///< of this step and this block: the key of its dropout
+  std::int64_t first_sequence =
+      0;  ///< index of sequence 0 within the whole batch, for keys that do not depend on how a batch is cut
+  const Rows* rows = nullptr;  ///< when set, only these rows are read: see Layer::reads_rows
 };
 
 /// What a layer's constructor gets: sizes, its validated options, and where to declare parameters.
@@ -61,8 +62,8 @@ class Builder {
   std::int64_t d_model() const { return d_model_; }
   const Options& options() const { return *options_; }
 
-  int layer_index = 0;          ///< of this block, from 0
-  int n_layers = 1;             ///< blocks in the model
+  int layer_index = 0;             ///< of this block, from 0
+  int n_layers = 1;                ///< blocks in the model
   std::int64_t max_length = 2048;  ///< the longest sequence the model is meant for (implicit filters depend on it)
 
   /// How training treats a parameter.
@@ -116,7 +117,7 @@ Tensor run(Layer& layer, const Tensor& x, State& state, const Context& context =
 
 /// What a layer asks of the backbone around it.
 struct BackboneWishes {
-  bool learned_positions = false;     ///< positions added at the embedding
+  bool learned_positions = false;         ///< positions added at the embedding
   std::int64_t temporal_convolution = 0;  ///< kernel of a causal convolution before the layer; 0 = none
 };
 

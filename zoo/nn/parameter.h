@@ -51,7 +51,7 @@ struct ParameterSpec {
   std::string name;  ///< full: "blocks.0.mixer.q_proj.weight"
   Shape shape;
   Initializer initializer;
-  bool decay = true;             ///< whether weight decay applies
+  bool decay = true;  ///< whether weight decay applies
   double learning_rate_factor = 1;
 };
 

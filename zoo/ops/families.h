@@ -10,11 +10,11 @@
 namespace zoo::ops {
 
 struct AttentionOptions {
-  double scale = 1;              ///< of q.k; 0 stands for 1/sqrt(d)
-  std::int64_t window = 0;       ///< key s is seen from t when 0 <= t-s < window; 0 = all of the past
-  std::int64_t first_query = -1; ///< position of query 0 among the keys; -1: the queries are the last of the keys
-  double dropout = 0;            ///< probability of dropping a weight after the softmax
-  RandomKey random;              ///< of the dropout
+  double scale = 1;                 ///< of q.k; 0 stands for 1/sqrt(d)
+  std::int64_t window = 0;          ///< key s is seen from t when 0 <= t-s < window; 0 = all of the past
+  std::int64_t first_query = -1;    ///< position of query 0 among the keys; -1: the queries are the last of the keys
+  double dropout = 0;               ///< probability of dropping a weight after the softmax
+  RandomKey random;                 ///< of the dropout
   std::int64_t first_sequence = 0;  ///< see Context
 };
 

@@ -12,9 +12,9 @@ namespace zoo {
 /// How an input of a test case is drawn.
 struct InputSpec {
   enum class Kind {
-    real,       ///< N(0, 1), kept 0.1 away from `avoid`
-    positive,   ///< U(0.5, 2)
-    index,      ///< whole numbers in [0, bound), i32
+    real,      ///< N(0, 1), kept 0.1 away from `avoid`
+    positive,  ///< U(0.5, 2)
+    index,     ///< whole numbers in [0, bound), i32
   };
   Shape shape;
   Kind kind = Kind::real;

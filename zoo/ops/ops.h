@@ -16,11 +16,11 @@ namespace zoo::ops {
 
 // Elementwise, one tensor -------------------------------------------------------------------------------------------
 Tensor neg(const Tensor& x);
-Tensor abs(const Tensor& x);        ///< gradient sign(x), 0 at 0
-Tensor sign(const Tensor& x);       ///< -1, 0, 1; gradient 0
+Tensor abs(const Tensor& x);   ///< gradient sign(x), 0 at 0
+Tensor sign(const Tensor& x);  ///< -1, 0, 1; gradient 0
 Tensor square(const Tensor& x);
 Tensor sqrt(const Tensor& x);
-Tensor rsqrt(const Tensor& x);      ///< 1 / sqrt(x)
+Tensor rsqrt(const Tensor& x);  ///< 1 / sqrt(x)
 Tensor reciprocal(const Tensor& x);
 Tensor exp(const Tensor& x);
 Tensor log(const Tensor& x);
@@ -50,18 +50,42 @@ Tensor greater(const Tensor& a, const Tensor& b);
 /// a where condition is not 0, else b; no gradient to the condition.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) { return add(a, b); }
-inline Tensor operator-(const Tensor& a, const Tensor& b) { return sub(a, b); }
-inline Tensor operator*(const Tensor& a, const Tensor& b) { return mul(a, b); }
-inline Tensor operator/(const Tensor& a, const Tensor& b) { return div(a, b); }
-inline Tensor operator-(const Tensor& x) { return neg(x); }
-inline Tensor operator*(const Tensor& x, double factor) { return scale(x, factor); }
-inline Tensor operator*(double factor, const Tensor& x) { return scale(x, factor); }
-inline Tensor operator/(const Tensor& x, double divisor) { return scale(x, 1 / divisor); }
-inline Tensor operator+(const Tensor& x, double term) { return add_scalar(x, term); }
-inline Tensor operator-(const Tensor& x, double term) { return add_scalar(x, -term); }
-inline Tensor operator-(double term, const Tensor& x) { return add_scalar(neg(x), term); }
-inline Tensor operator+(double term, const Tensor& x) { return add_scalar(x, term); }
+inline Tensor operator+(const Tensor& a, const Tensor& b) {
+  return add(a, b);
+}
+inline Tensor operator-(const Tensor& a, const Tensor& b) {
+  return sub(a, b);
+}
+inline Tensor operator*(const Tensor& a, const Tensor& b) {
+  return mul(a, b);
+}
+inline Tensor operator/(const Tensor& a, const Tensor& b) {
+  return div(a, b);
+}
+inline Tensor operator-(const Tensor& x) {
+  return neg(x);
+}
+inline Tensor operator*(const Tensor& x, double factor) {
+  return scale(x, factor);
+}
+inline Tensor operator*(double factor, const Tensor& x) {
+  return scale(x, factor);
+}
+inline Tensor operator/(const Tensor& x, double divisor) {
+  return scale(x, 1 / divisor);
+}
+inline Tensor operator+(const Tensor& x, double term) {
+  return add_scalar(x, term);
+}
+inline Tensor operator-(const Tensor& x, double term) {
+  return add_scalar(x, -term);
+}
+inline Tensor operator-(double term, const Tensor& x) {
+  return add_scalar(neg(x), term);
+}
+inline Tensor operator+(double term, const Tensor& x) {
+  return add_scalar(x, term);
+}
 
 // Reductions --------------------------------------------------------------------------------------------------------
 /// Sum over one axis, which stays with extent 1 when keep is set.

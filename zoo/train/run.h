@@ -19,9 +19,9 @@ struct RunOutcome {
 
 /// Where a run is.
 struct RunProgress {
-  std::int64_t epoch = 0;   ///< the one being trained, from 1
-  double fraction = 0;      ///< of all training steps, from 0 to 1 (early stopping can end before)
-  double train_loss = 0;    ///< mean over the steps of this epoch so far
+  std::int64_t epoch = 0;  ///< the one being trained, from 1
+  double fraction = 0;     ///< of all training steps, from 0 to 1 (early stopping can end before)
+  double train_loss = 0;   ///< mean over the steps of this epoch so far
 };
 
 /// What a run tells while it goes on; each may be empty.
@@ -35,7 +35,8 @@ struct RunCallbacks {
 /// `checkpoint_path` is not empty, a checkpoint is written there (atomically) after each epoch and at least every five
 /// minutes, an existing one is continued from, bit for bit as if there had been no pause (callbacks are made only for
 /// epochs after it; `resumed_epochs` of checkpoint_epochs()), and it is removed at the end. A checkpoint that cannot be
-/// read, or of another run, is ignored with a warning on stderr. Throws UsageError for a spec that cannot be met, Error for a failure.
+/// read, or of another run, is ignored with a warning on stderr. Throws UsageError for a spec that cannot be met, Error
+/// for a failure.
 RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks);
 
 /// Whole epochs in the checkpoint at this path, 0 when there is none or it cannot be used for `spec`.
@@ -47,7 +48,8 @@ struct RunEstimate {
   std::int64_t state_bytes = 0;  ///< at the longest test length, batch 1, all blocks
   double flops = 0;              ///< of all training, forward + backward + update, without early stopping
 };
-/// Throws UsageError for a spec that cannot be met (this is the check that a sweep makes of every cell before it starts).
+/// Throws UsageError for a spec that cannot be met (this is the check that a sweep makes of every cell before it
+/// starts).
 RunEstimate estimate_run(const RunSpec& spec);
 
 }  // namespace zoo

@@ -1,0 +1,177 @@
+#include "zoo/core/tensor.h"
+
+#include <algorithm>
+#include <cstring>
+
+#include "zoo/core/error.h"
+#include "zoo/core/tape.h"
+
+namespace zoo {
+
+std::string_view dtype_name(DType dtype) {
+  switch (dtype) {
+    case DType::f32:
+      return "f32";
+    case DType::f64:
+      return "f64";
+    case DType::i32:
+      return "i32";
+  }
+  return "?";
+}
+
+std::size_t dtype_size(DType dtype) {
+  return dtype == DType::f64 ? 8 : 4;
+}
+
+namespace {
+
+template <typename T>
+void fill(Tensor& tensor, double value) {
+  std::fill_n(tensor.data<T>(), tensor.size(), static_cast<T>(value));
+}
+
+template <typename From, typename To>
+void convert(const Tensor& from, Tensor& to) {
+  const auto values = from.values<From>();
+  std::transform(values.begin(), values.end(), to.data<To>(), [](From value) { return static_cast<To>(value); });
+}
+
+template <typename From>
+void convert_to_any(const Tensor& from, Tensor& to) {
+  switch (to.dtype()) {
+    case DType::f32:
+      return convert<From, float>(from, to);
+    case DType::f64:
+      return convert<From, double>(from, to);
+    case DType::i32:
+      return convert<From, std::int32_t>(from, to);
+  }
+}
+
+}  // namespace
+
+Tensor Tensor::empty(const Shape& shape, DType dtype) {
+  Tensor result;
+  result.shape_ = shape;
+  result.size_ = shape.size();
+  result.dtype_ = dtype;
+  const std::size_t bytes = result.bytes();
+  result.buffer_ = std::shared_ptr<void>(
+      pool_allocate(bytes), [bytes](void* block) { pool_free(block, bytes); }, PoolAllocator<std::byte>{});
+  return result;
+}
+
+Tensor Tensor::zeros(const Shape& shape, DType dtype) {
+  Tensor result = empty(shape, dtype);
+  std::memset(result.raw(), 0, result.bytes());
+  return result;
+}
+
+Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  Tensor result = empty(shape, dtype);
+  switch (dtype) {
+    case DType::f32:
+      fill<float>(result, value);
+      break;
+    case DType::f64:
+      fill<double>(result, value);
+      break;
+    case DType::i32:
+      fill<std::int32_t>(result, value);
+      break;
+  }
+  return result;
+}
+
+template <typename T>
+Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
+  if (static_cast<std::int64_t>(values.size()) != shape.size()) {
+    throw Error("a tensor of shape {} has {} values, {} were given", shape.str(), shape.size(), values.size());
+  }
+  Tensor result = empty(shape, dtype_of<T>);
+  std::ranges::copy(values, result.data<T>());
+  return result;
+}
+
+template Tensor Tensor::from<float>(const Shape&, std::span<const float>);
+template Tensor Tensor::from<double>(const Shape&, std::span<const double>);
+template Tensor Tensor::from<std::int32_t>(const Shape&, std::span<const std::int32_t>);
+
+double Tensor::item() const {
+  if (!defined() || size_ != 1) throw Error("item() needs one element, the tensor's shape is {}", shape_.str());
+  return to(DType::f64).data<double>()[0];
+}
+
+Tensor Tensor::view(const Shape& shape) const {
+  if (shape.size() != size_) throw Error("a tensor of shape {} cannot be seen as {}", shape_.str(), shape.str());
+  Tensor result = detach();
+  result.shape_ = shape;
+  return result;
+}
+
+Tensor Tensor::rows(std::int64_t first, std::int64_t count) const {
+  const std::int64_t extent = shape_[0];
+  if (first < 0 || count < 0 || first + count > extent) {
+    throw Error("rows {} to {} of a tensor of shape {}", first, first + count, shape_.str());
+  }
+  Tensor result = detach();
+  result.shape_ = shape_.with(0, count);
+  result.size_ = result.shape_.size();
+  result.offset_ += extent == 0 ? 0 : bytes() / static_cast<std::size_t>(extent) * static_cast<std::size_t>(first);
+  return result;
+}
+
+Tensor Tensor::detach() const {
+  Tensor result = *this;
+  result.node_ = nullptr;
+  result.output_index_ = 0;
+  return result;
+}
+
+Tensor Tensor::variable() const {
+  return with_node(Node::variable(shape_, dtype_), 0);
+}
+
+Tensor Tensor::clone() const {
+  Tensor result = empty(shape_, dtype_);
+  std::memcpy(result.raw(), raw(), bytes());
+  return result;
+}
+
+Tensor Tensor::to(DType dtype) const {
+  if (dtype == dtype_) return detach();
+  Tensor result = empty(shape_, dtype);
+  switch (dtype_) {
+    case DType::f32:
+      convert_to_any<float>(*this, result);
+      break;
+    case DType::f64:
+      convert_to_any<double>(*this, result);
+      break;
+    case DType::i32:
+      convert_to_any<std::int32_t>(*this, result);
+      break;
+  }
+  return result;
+}
+
+Tensor Tensor::with_node(std::shared_ptr<Node> node, int index) const {
+  Tensor result = *this;
+  result.node_ = std::move(node);
+  result.output_index_ = index;
+  return result;
+}
+
+bool Tensor::sole_owner() const {
+  return buffer_.use_count() == 1 && offset_ == 0;
+}
+
+void Tensor::check_dtype(DType wanted) const {
+  if (!defined()) throw Error("the elements of an undefined tensor were asked for");
+  if (wanted != dtype_) {
+    throw Error("a tensor of {} {} was read as {}", dtype_name(dtype_), shape_.str(), dtype_name(wanted));
+  }
+}
+
+}  // namespace zoo
