@@ -1,10 +1,10 @@
 #include "zoo/cpu/matmul.h"
 
 #include <omp.h>
-#include <oneapi/dnnl/dnnl.hpp>
 
 #include <algorithm>
 #include <functional>
+#include <oneapi/dnnl/dnnl.hpp>
 #include <unordered_map>
 #include <vector>
 
@@ -43,7 +43,8 @@ dnnl::engine& engine() {
 }
 
 memory::desc describe(std::int64_t batch, std::int64_t rows, std::int64_t columns, bool transposed) {
-  const memory::dims strides = transposed ? memory::dims{rows * columns, 1, rows} : memory::dims{rows * columns, columns, 1};
+  const memory::dims strides =
+      transposed ? memory::dims{rows * columns, 1, rows} : memory::dims{rows * columns, columns, 1};
   if (batch == 1) return {{rows, columns}, memory::data_type::f32, {strides[1], strides[2]}};
   return {{batch, rows, columns}, memory::data_type::f32, strides};
 }
@@ -89,8 +90,8 @@ class Primitive {
     void* scratch = pool_allocate(scratch_bytes_);
     scratch_.set_data_handle(scratch);
     static thread_local dnnl::stream stream(engine());
-    const auto status = dnnl_primitive_execute(primitive_.get(), stream.get(), static_cast<int>(arguments_.size()),
-                                               arguments_.data());
+    const auto status =
+        dnnl_primitive_execute(primitive_.get(), stream.get(), static_cast<int>(arguments_.size()), arguments_.data());
     pool_free(scratch, scratch_bytes_);
     if (status != dnnl_success) throw Error("oneDNN's matmul failed with status {}", static_cast<int>(status));
   }
@@ -157,17 +158,18 @@ void matmul(const MatmulShape& shape, const double* a, const double* b, const do
       }
       rows = rows_of_b.data();
     }
-    parallel_for(m, 1 + 100000 / (n * k), [&, a = a, c = c, m = m, n = n, k = k, transpose_a = transpose_a](
-                                              std::int64_t begin, std::int64_t end) {
-      for (std::int64_t i = begin; i < end; ++i) {
-        double* out = c + i * n;
-        for (std::int64_t p = 0; p < k; ++p) {
-          const double factor = transpose_a ? a[p * m + i] : a[i * k + p];
-          const double* row = rows + p * n;
-          for (std::int64_t j = 0; j < n; ++j) out[j] += factor * row[j];
-        }
-      }
-    });
+    parallel_for(
+        m, 1 + 100000 / (n * k),
+        [&, a = a, c = c, m = m, n = n, k = k, transpose_a = transpose_a](std::int64_t begin, std::int64_t end) {
+          for (std::int64_t i = begin; i < end; ++i) {
+            double* out = c + i * n;
+            for (std::int64_t p = 0; p < k; ++p) {
+              const double factor = transpose_a ? a[p * m + i] : a[i * k + p];
+              const double* row = rows + p * n;
+              for (std::int64_t j = 0; j < n; ++j) out[j] += factor * row[j];
+            }
+          }
+        });
   }
 }
 

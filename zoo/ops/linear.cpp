@@ -24,7 +24,8 @@ class Linear final : public FusedOp {
     const Tensor& weight = inputs[1];
     Tensor y = Tensor::empty({x.dim(0), weight.dim(0)}, x.dtype());
     const bool has_bias = inputs.size() == 3;
-    const cpu::MatmulShape shape{.m = x.dim(0), .n = weight.dim(0), .k = x.dim(1), .transpose_b = true, .bias = has_bias};
+    const cpu::MatmulShape shape{
+        .m = x.dim(0), .n = weight.dim(0), .k = x.dim(1), .transpose_b = true, .bias = has_bias};
     if (x.dtype() == DType::f64) {
       cpu::matmul(shape, x.data<double>(), weight.data<double>(), has_bias ? inputs[2].data<double>() : nullptr,
                   y.data<double>());
@@ -51,8 +52,8 @@ class Linear final : public FusedOp {
 Tensor linear(const Tensor& x, const Tensor& weight, const Tensor& bias) {
   if (x.rank() < 1 || weight.rank() != 2 || x.dim(-1) != weight.dim(1) ||
       (bias.defined() && bias.shape() != Shape{weight.dim(0)})) {
-    throw Error("linear takes x [..., in], weight [out, in] and bias [out]; it was given {}, {} and {}", x.shape().str(),
-                weight.shape().str(), bias.defined() ? bias.shape().str() : "no bias");
+    throw Error("linear takes x [..., in], weight [out, in] and bias [out]; it was given {}, {} and {}",
+                x.shape().str(), weight.shape().str(), bias.defined() ? bias.shape().str() : "no bias");
   }
   const std::int64_t rows = x.shape().remove(-1).size();
   const Tensor matrix = reshape(x, Shape{rows, x.dim(-1)});
@@ -72,12 +73,11 @@ OpCase linear_case(std::string name, const Shape& x, std::int64_t out, bool bias
   return result;
 }
 
-const OpRegistration registration({.name = "linear",
-                                   .cases = {linear_case("plain", {5, 7}, 3, false),
-                                             linear_case("with a bias", {5, 7}, 3, true),
-                                             linear_case("three axes", {2, 3, 4}, 5, true),
-                                             linear_case("one row", {9}, 4, true),
-                                             linear_case("no rows", {0, 4}, 3, true)}});
+const OpRegistration registration(
+    {.name = "linear",
+     .cases = {linear_case("plain", {5, 7}, 3, false), linear_case("with a bias", {5, 7}, 3, true),
+               linear_case("three axes", {2, 3, 4}, 5, true), linear_case("one row", {9}, 4, true),
+               linear_case("no rows", {0, 4}, 3, true)}});
 
 }  // namespace
 

@@ -40,8 +40,10 @@ class Matmul final : public Op {
     const Tensor& b = executed.inputs[1];
     const Tensor dy = executed.output_grad();
     Tensors grads(2);
-    if (executed.needs(0)) grads[0] = transpose_a_ ? matmul(b, dy, transpose_b_, true) : matmul(dy, b, false, !transpose_b_);
-    if (executed.needs(1)) grads[1] = transpose_b_ ? matmul(dy, a, true, transpose_a_) : matmul(a, dy, !transpose_a_, false);
+    if (executed.needs(0))
+      grads[0] = transpose_a_ ? matmul(b, dy, transpose_b_, true) : matmul(dy, b, false, !transpose_b_);
+    if (executed.needs(1))
+      grads[1] = transpose_b_ ? matmul(dy, a, true, transpose_a_) : matmul(a, dy, !transpose_a_, false);
     return grads;
   }
 

@@ -1,0 +1,190 @@
+#include <algorithm>
+
+#include "zoo/core/error.h"
+#include "zoo/core/flops.h"
+#include "zoo/cpu/accumulate.h"
+#include "zoo/cpu/cross_entropy.h"
+#include "zoo/cpu/matmul.h"
+#include "zoo/ops/head.h"
+#include "zoo/ops/op_cases.h"
+#include "zoo/ops/ops.h"
+
+namespace zoo::ops {
+
+namespace {
+
+// Logits of this many rows are formed at a time: 8 MiB of float32, which the last-level cache holds between the
+// product, the softmax and the two products of the gradient.
+std::int64_t block_rows(std::int64_t vocab) {
+  return std::clamp<std::int64_t>((std::int64_t{1} << 21) / std::max<std::int64_t>(vocab, 1), 16, 1024);
+}
+
+// One block of the head: logits = hidden weight^T + bias for rows [first, first + rows).
+template <typename T>
+struct Block {
+  std::int64_t first;
+  std::int64_t rows;
+  T* logits;
+};
+
+// Calls visit(Block) for all rows in order.
+template <typename T, typename Visit>
+void for_each_block(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Visit& visit) {
+  const std::int64_t width = hidden.dim(1);
+  const std::int64_t vocab = weight.dim(0);
+  const std::int64_t most = std::min(block_rows(vocab), hidden.dim(0));
+  Tensor logits = Tensor::empty({most, vocab}, hidden.dtype());
+  for (std::int64_t first = 0; first < hidden.dim(0); first += most) {
+    const std::int64_t rows = std::min(most, hidden.dim(0) - first);
+    cpu::matmul({.m = rows, .n = vocab, .k = width, .transpose_b = true, .bias = bias.defined()},
+                hidden.data<T>() + first * width, weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr,
+                logits.data<T>());
+    visit(Block<T>{first, rows, logits.data<T>()});
+  }
+}
+
+double head_flops(const Tensor& hidden, const Tensor& weight) {
+  return 2.0 * static_cast<double>(hidden.dim(0)) * static_cast<double>(weight.size());
+}
+
+// Cross-entropy of a linear head. The gradients of hidden, weight and bias for a unit output gradient are made in the
+// forward pass, while each block's softmax is at hand: the logits are formed once and never kept.
+class LinearCrossEntropy final : public FusedOp {
+ public:
+  // `wanted`: which of hidden, weight, bias will be asked for a gradient.
+  explicit LinearCrossEntropy(std::array<bool, 3> wanted) : wanted_(wanted) {}
+  std::string_view name() const override { return "linear_cross_entropy"; }
+
+  // inputs: hidden, labels, weight, [bias]
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    return {cross_entropy(linear(inputs[0], inputs[2], inputs.size() == 4 ? inputs[3] : Tensor{}), inputs[1])};
+  }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    return inputs[0].dtype() == DType::f64 ? run<double>(inputs) : run<float>(inputs);
+  }
+
+  Tensors backward(const Executed& executed) override {
+    const Tensor factor = executed.output_grad();
+    count_flops(head_flops(executed.inputs[0], executed.inputs[2]) * (wanted_[0] + wanted_[1]));
+    Tensors grads(executed.inputs.size());
+    if (executed.needs(0)) grads[0] = mul(hidden_grad_, factor);
+    if (executed.needs(2)) grads[2] = mul(weight_grad_, factor);
+    if (grads.size() == 4 && executed.needs(3)) grads[3] = mul(bias_grad_, factor);
+    return grads;
+  }
+
+ private:
+  template <typename T>
+  Tensors run(std::span<const Tensor> inputs) {
+    const Tensor& hidden = inputs[0];
+    const Tensor& weight = inputs[2];
+    const Tensor bias = inputs.size() == 4 ? inputs[3] : Tensor{};
+    const std::int32_t* labels = inputs[1].data<std::int32_t>();
+    const std::int64_t width = hidden.dim(1);
+    const std::int64_t vocab = weight.dim(0);
+    const bool differentiate = wanted_[0] || wanted_[1] || wanted_[2];
+    if (wanted_[0]) hidden_grad_ = Tensor::empty(hidden.shape(), hidden.dtype());
+    if (wanted_[1]) weight_grad_ = Tensor::zeros(weight.shape(), weight.dtype());
+    if (wanted_[2]) bias_grad_ = Tensor::zeros(bias.shape(), bias.dtype());
+    PoolVector<double> losses(static_cast<std::size_t>(hidden.dim(0)));
+    for_each_block<T>(hidden, weight, bias, [&](const Block<T>& block) {
+      cpu::cross_entropy(cpu::CrossEntropyRows<T>{.logits = block.logits,
+                                                  .labels = labels + block.first,
+                                                  .rows = block.rows,
+                                                  .vocab = vocab,
+                                                  .losses = losses.data() + block.first,
+                                                  .gradient = differentiate ? block.logits : nullptr});
+      if (wanted_[0]) {
+        cpu::matmul({.m = block.rows, .n = width, .k = vocab}, block.logits, weight.data<T>(), nullptr,
+                    hidden_grad_.data<T>() + block.first * width);
+      }
+      if (wanted_[1]) {
+        cpu::matmul({.m = vocab, .n = width, .k = block.rows, .transpose_a = true, .accumulate = block.first > 0},
+                    block.logits, hidden.data<T>() + block.first * width, nullptr, weight_grad_.data<T>());
+      }
+      if (wanted_[2]) {
+        T* sums = bias_grad_.data<T>();
+        for (std::int64_t row = 0; row < block.rows; ++row) {
+          for (std::int64_t i = 0; i < vocab; ++i) sums[i] += block.logits[row * vocab + i];
+        }
+      }
+    });
+    count_flops(head_flops(hidden, weight));
+    double total = 0;
+    for (const double loss : losses) total += loss;
+    return {Tensor::scalar(total, hidden.dtype())};
+  }
+
+  std::array<bool, 3> wanted_;
+  Tensor hidden_grad_;
+  Tensor weight_grad_;
+  Tensor bias_grad_;
+};
+
+void check(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
+  if (hidden.rank() != 2 || weight.rank() != 2 || hidden.dim(1) != weight.dim(1) ||
+      (bias.defined() && bias.shape() != Shape{weight.dim(0)})) {
+    throw Error("a head takes hidden [R, D], weight [V, D] and bias [V]; it was given {}, {} and {}",
+                hidden.shape().str(), weight.shape().str(), bias.defined() ? bias.shape().str() : "no bias");
+  }
+  check_labels(labels, hidden.dim(0), weight.dim(0));
+}
+
+template <typename T>
+HeadScores scores(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
+  HeadScores result;
+  const auto rows = static_cast<std::size_t>(hidden.dim(0));
+  result.losses.resize(rows);
+  result.predictions.resize(rows);
+  for_each_block<T>(hidden, weight, bias, [&](const Block<T>& block) {
+    cpu::cross_entropy(cpu::CrossEntropyRows<T>{.logits = block.logits,
+                                                .labels = labels.data<std::int32_t>() + block.first,
+                                                .rows = block.rows,
+                                                .vocab = weight.dim(0),
+                                                .losses = result.losses.data() + block.first,
+                                                .largest = result.predictions.data() + block.first});
+  });
+  return result;
+}
+
+}  // namespace
+
+Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
+  check(hidden, weight, bias, labels);
+  const bool tape = taping();
+  auto op = std::make_unique<LinearCrossEntropy>(std::array{
+      tape && hidden.requires_grad(), tape && weight.requires_grad(), tape && bias.defined() && bias.requires_grad()});
+  return bias.defined() ? apply_one(std::move(op), {hidden, labels, weight, bias})
+                        : apply_one(std::move(op), {hidden, labels, weight});
+}
+
+HeadScores score_head(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
+  check(hidden, weight, bias, labels);
+  return hidden.dtype() == DType::f64 ? scores<double>(hidden, weight, bias, labels)
+                                      : scores<float>(hidden, weight, bias, labels);
+}
+
+namespace {
+
+OpCase head_case(std::string name, std::int64_t rows, std::int64_t width, std::int64_t vocab, bool bias) {
+  OpCase result{.name = std::move(name),
+                .inputs = {{.shape = {rows, width}},
+                           {.shape = {vocab, width}},
+                           {.shape = {rows}, .kind = InputSpec::Kind::index, .bound = vocab}},
+                .call = {}};
+  if (bias) result.inputs.push_back({.shape = {vocab}});
+  result.call = [](std::span<const Tensor> inputs) {
+    return Tensors{linear_cross_entropy(inputs[0], inputs[1], inputs.size() == 4 ? inputs[3] : Tensor{}, inputs[2])};
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "linear_cross_entropy",
+     .cases = {head_case("plain", 5, 4, 16, false), head_case("with a bias", 7, 3, 11, true),
+               head_case("several blocks", 40, 2, 70000, false), head_case("no rows", 0, 4, 5, false)}});
+
+}  // namespace
+
+}  // namespace zoo::ops
