@@ -1,10 +1,6 @@
 #pragma once
 
-#include <cstdint>
-
-#include "zoo/core/task.h"
-#include "zoo/core/version.h"
-#include "zoo/nn/layer.h"
+#include "zoo/core/registrar.h"
 
 /// Registration, the same source for what is built in and for what is loaded with --plugin:
 ///
@@ -14,24 +10,33 @@
 ///               .test_cases = {{.d_model = 16}}};
 ///     }
 ///
-/// Each use puts a pointer to the function it defines into the section `zoo_entries` of the library being built; each
-/// library that uses it carries a stamp (an ELF note) that can be read before any of its code runs.
+/// Each use puts a pointer to the function it defines into the section `zoo_entries` of the library or program being
+/// built. Including this header also leaves a stamp in it (an ELF note), which is read before any of its code runs, and
+/// the function through which the host gets the array.
+
+// The linker's names for the section's ends. They are hidden, so each shared object sees its own section, and weak, so
+// a program without entries links.
+extern "C" [[gnu::visibility("hidden"), gnu::weak]] const zoo::RegisterFunction __start_zoo_entries[];
+extern "C" [[gnu::visibility("hidden"), gnu::weak]] const zoo::RegisterFunction __stop_zoo_entries[];
+
+/// The registration functions of the shared object that this is compiled into.
+extern "C" [[gnu::visibility("default"), gnu::used]] inline zoo::PluginEntries zoo_plugin_entries() {
+  return {__start_zoo_entries, __stop_zoo_entries};
+}
 
 namespace zoo {
 
-/// Where entries are collected.
-class Registrar {
- public:
-  virtual ~Registrar() = default;
-  virtual void layer(LayerEntry entry) = 0;
-  virtual void feed_forward(LayerEntry entry) = 0;
-  virtual void task(TaskEntry entry) = 0;
-};
+/// Registers what the calling program was linked with. More calls do nothing.
+[[gnu::visibility("hidden")]] inline void register_builtin() {
+  const PluginEntries entries = zoo_plugin_entries();
+  [[maybe_unused]] static const bool done = (register_entries({entries.begin, entries.end}), true);
+}
 
-using RegisterFunction = void (*)(Registrar&);
-
-/// Changes whenever a plugin built before must be built again.
-inline constexpr std::uint32_t plugin_abi = 1;
+// AddressSanitizer of clang would put a red zone behind the note, which is then no note any more.
+#if defined(__clang__)
+[[clang::no_sanitize("address")]]
+#endif
+[[gnu::used, gnu::section(".note.zoo")]] static constexpr PluginNote plugin_note = this_note();
 
 }  // namespace zoo
 
