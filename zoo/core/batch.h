@@ -1,0 +1,35 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "zoo/core/task.h"
+
+namespace zoo {
+
+/// Examples of one length, flattened to B*T positions, with the labelled positions picked out. Meant to be kept and
+/// filled again: its memory is reused.
+struct Batch {
+  std::int64_t batch = 0;                ///< B
+  std::int64_t seq_len = 0;              ///< T
+  std::vector<std::int32_t> tokens;      ///< [B*T]
+  std::vector<std::int32_t> labels;      ///< [B*T], `unlabelled` where not scored
+  std::vector<std::int32_t> rows;        ///< [R], the labelled positions b*T + t, ascending
+  std::vector<std::int32_t> offsets;     ///< [B+1], the rows of sequence b are rows[offsets[b]] .. rows[offsets[b+1]-1]
+  std::vector<std::int32_t> row_labels;  ///< [R], the label of each row
+
+  Example example;  ///< where fill_batch lets the task write one example after another
+};
+
+/// Makes `batch` hold the examples `indices` of a split, in that order. Allocates nothing once `batch` has held as many
+/// positions and labels before. Throws Error when B*T does not fit in 32 bits, or when the task breaks its word
+/// (an example not T long, a token or label outside the vocabulary), naming the example.
+void fill_batch(const Task& task, Split split, std::uint64_t seed, std::span<const std::uint64_t> indices,
+                Batch& batch);
+
+/// The order in which an epoch sees its examples: a uniform permutation of 0 .. count-1 that depends on seed and epoch
+/// alone.
+std::vector<std::uint64_t> epoch_order(std::uint64_t seed, std::uint64_t epoch, std::uint64_t count);
+
+}  // namespace zoo
