@@ -9,6 +9,8 @@ endmacro()
 set(THREADS_PREFER_PTHREAD_FLAG ON)
 zoo_require(Threads libc6-dev)
 zoo_require(OpenMP "g++ (or libomp-dev for clang)" COMPONENTS CXX)
+# Debian's oneDNN asks for OpenCL, which its package only recommends.
+zoo_require(OpenCL ocl-icd-opencl-dev)
 zoo_require(dnnl libdnnl-dev)
 zoo_require(hwy libhwy-dev)
 zoo_require(fmt libfmt-dev)
