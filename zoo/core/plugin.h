@@ -51,4 +51,5 @@ namespace zoo {
 
 #define ZOO_REGISTER_LAYER(identifier) ZOO_REGISTER_ENTRY_(layer, zoo::LayerEntry, identifier)
 #define ZOO_REGISTER_FEED_FORWARD(identifier) ZOO_REGISTER_ENTRY_(feed_forward, zoo::LayerEntry, identifier)
+#define ZOO_REGISTER_BACKBONE(identifier) ZOO_REGISTER_ENTRY_(backbone, zoo::BackboneEntry, identifier)
 #define ZOO_REGISTER_TASK(identifier) ZOO_REGISTER_ENTRY_(task, zoo::TaskEntry, identifier)

@@ -15,11 +15,15 @@ class Collector final : public Registrar {
   void feed_forward(LayerEntry entry) override {
     collect("feed-forward", feed_forward_registry(), feed_forwards_, std::move(entry));
   }
+  void backbone(BackboneEntry entry) override {
+    collect("backbone", backbone_registry(), backbones_, std::move(entry));
+  }
   void task(TaskEntry entry) override { collect("task", task_registry(), tasks_, std::move(entry)); }
 
   void commit() {
     for (LayerEntry& entry : layers_) layer_registry().add(std::move(entry));
     for (LayerEntry& entry : feed_forwards_) feed_forward_registry().add(std::move(entry));
+    for (BackboneEntry& entry : backbones_) backbone_registry().add(std::move(entry));
     for (TaskEntry& entry : tasks_) task_registry().add(std::move(entry));
   }
 
@@ -48,6 +52,7 @@ class Collector final : public Registrar {
 
   std::vector<LayerEntry> layers_;
   std::vector<LayerEntry> feed_forwards_;
+  std::vector<BackboneEntry> backbones_;
   std::vector<TaskEntry> tasks_;
 };
 

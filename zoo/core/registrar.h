@@ -6,7 +6,7 @@
 
 #include "zoo/core/task.h"
 #include "zoo/core/version.h"
-#include "zoo/nn/layer.h"
+#include "zoo/nn/backbone.h"
 
 namespace zoo {
 
@@ -16,6 +16,7 @@ class Registrar {
   virtual ~Registrar() = default;
   virtual void layer(LayerEntry entry) = 0;
   virtual void feed_forward(LayerEntry entry) = 0;
+  virtual void backbone(BackboneEntry entry) = 0;
   virtual void task(TaskEntry entry) = 0;
 };
 

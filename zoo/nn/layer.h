@@ -47,7 +47,7 @@ struct Rows {
 struct Context {
   bool training = false;  ///< dropout is on
   double progress = 0;    ///< of training, from 0 to 1
-  RandomKey random;       ///< of this step and this block: the key of its dropout
+  RandomKey random = {};  ///< of this step and this block: the key of its dropout
   std::int64_t first_sequence =
       0;  ///< index of sequence 0 within the whole batch, for keys that do not depend on how a batch is cut
   const Rows* rows = nullptr;  ///< when set, only these rows are read: see Layer::reads_rows
@@ -100,6 +100,10 @@ class Layer {
 
   /// Whether forward itself computes only context.rows. Otherwise run() gathers them.
   virtual bool reads_rows() const { return false; }
+
+  /// Whether each output depends on its own position alone (most feed-forwards), so that any set of positions may be
+  /// given as if it were a sequence.
+  virtual bool positionwise() const { return false; }
 };
 
 /// A layer without a state of its own: its state is the input history, and each chunk is computed from the whole of it.

@@ -50,43 +50,6 @@ Tensor greater(const Tensor& a, const Tensor& b);
 /// a where condition is not 0, else b; no gradient to the condition.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
 
-inline Tensor operator+(const Tensor& a, const Tensor& b) {
-  return add(a, b);
-}
-inline Tensor operator-(const Tensor& a, const Tensor& b) {
-  return sub(a, b);
-}
-inline Tensor operator*(const Tensor& a, const Tensor& b) {
-  return mul(a, b);
-}
-inline Tensor operator/(const Tensor& a, const Tensor& b) {
-  return div(a, b);
-}
-inline Tensor operator-(const Tensor& x) {
-  return neg(x);
-}
-inline Tensor operator*(const Tensor& x, double factor) {
-  return scale(x, factor);
-}
-inline Tensor operator*(double factor, const Tensor& x) {
-  return scale(x, factor);
-}
-inline Tensor operator/(const Tensor& x, double divisor) {
-  return scale(x, 1 / divisor);
-}
-inline Tensor operator+(const Tensor& x, double term) {
-  return add_scalar(x, term);
-}
-inline Tensor operator-(const Tensor& x, double term) {
-  return add_scalar(x, -term);
-}
-inline Tensor operator-(double term, const Tensor& x) {
-  return add_scalar(neg(x), term);
-}
-inline Tensor operator+(double term, const Tensor& x) {
-  return add_scalar(x, term);
-}
-
 // Reductions --------------------------------------------------------------------------------------------------------
 /// Sum over one axis, which stays with extent 1 when keep is set.
 Tensor sum(const Tensor& x, int axis, bool keep = false);
@@ -165,3 +128,45 @@ Tensor rope(const Tensor& x, const RopeOptions& options);
 Tensor rope(const Tensor& x, const Tensor& positions, const RopeOptions& options);
 
 }  // namespace zoo::ops
+
+// The arithmetic operators stand where Tensor does, so that they are found without naming ops.
+namespace zoo {
+
+inline Tensor operator+(const Tensor& a, const Tensor& b) {
+  return ops::add(a, b);
+}
+inline Tensor operator-(const Tensor& a, const Tensor& b) {
+  return ops::sub(a, b);
+}
+inline Tensor operator*(const Tensor& a, const Tensor& b) {
+  return ops::mul(a, b);
+}
+inline Tensor operator/(const Tensor& a, const Tensor& b) {
+  return ops::div(a, b);
+}
+inline Tensor operator-(const Tensor& x) {
+  return ops::neg(x);
+}
+inline Tensor operator*(const Tensor& x, double factor) {
+  return ops::scale(x, factor);
+}
+inline Tensor operator*(double factor, const Tensor& x) {
+  return ops::scale(x, factor);
+}
+inline Tensor operator/(const Tensor& x, double divisor) {
+  return ops::scale(x, 1 / divisor);
+}
+inline Tensor operator+(const Tensor& x, double term) {
+  return ops::add_scalar(x, term);
+}
+inline Tensor operator-(const Tensor& x, double term) {
+  return ops::add_scalar(x, -term);
+}
+inline Tensor operator-(double term, const Tensor& x) {
+  return ops::add_scalar(ops::neg(x), term);
+}
+inline Tensor operator+(double term, const Tensor& x) {
+  return ops::add_scalar(x, term);
+}
+
+}  // namespace zoo

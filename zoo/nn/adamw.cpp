@@ -1,0 +1,77 @@
+#include "zoo/nn/adamw.h"
+
+#include <cmath>
+#include <cstring>
+
+#include "zoo/core/error.h"
+#include "zoo/cpu/accumulate.h"
+#include "zoo/cpu/adamw.h"
+
+namespace zoo {
+
+AdamW::AdamW(const Parameters& parameters, const Tensor& slab, const AdamWOptions& options)
+    : options_(options),
+      values_(slab),
+      gradients_(Tensor::zeros(slab.shape())),
+      moment1_(Tensor::zeros(slab.shape())),
+      moment2_(Tensor::zeros(slab.shape())) {
+  offsets_.push_back(0);
+  for (const Parameter& parameter : parameters) {
+    const ParameterSpec& spec = parameter.spec();
+    const std::int64_t begin = offsets_.back();
+    const std::int64_t end = begin + spec.shape.size();
+    offsets_.push_back(end);
+    const double decay = spec.decay ? options.weight_decay : 0;
+    if (!ranges_.empty() && ranges_.back().weight_decay == decay &&
+        ranges_.back().learning_rate_factor == spec.learning_rate_factor) {
+      ranges_.back().end = end;
+    } else {
+      ranges_.push_back({begin, end, decay, spec.learning_rate_factor});
+    }
+  }
+}
+
+void AdamW::accumulate(const Tensors& gradients) {
+  if (gradients.size() + 1 != offsets_.size()) {
+    throw Error("the optimizer has {} parameters and was given {} gradients", offsets_.size() - 1, gradients.size());
+  }
+  for (std::size_t i = 0; i < gradients.size(); ++i) {
+    Tensor part = gradients_.rows(offsets_[i], offsets_[i + 1] - offsets_[i]);
+    const Tensor& gradient = gradients[i];
+    if (!gradient.defined()) {
+      if (fresh_) std::memset(part.raw(), 0, part.bytes());
+    } else if (fresh_) {
+      std::memcpy(part.raw(), gradient.raw(), part.bytes());
+    } else {
+      cpu::accumulate(part, gradient.view(part.shape()));
+    }
+  }
+  fresh_ = false;
+}
+
+void AdamW::step(double learning_rate) {
+  ++steps;
+  fresh_ = true;
+  double scale = 1;
+  if (options_.clip) {
+    const double norm = std::sqrt(cpu::sum_of_squares(gradients_.data<float>(), gradients_.size()));
+    // As PyTorch: the small term keeps a zero gradient finite.
+    scale = std::min(1.0, *options_.clip / (norm + 1e-6));
+  }
+  const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps));
+  const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps));
+  for (const Range& range : ranges_) {
+    const double rate = learning_rate * range.learning_rate_factor;
+    const cpu::AdamWFactors factors{.beta1 = static_cast<float>(options_.beta1),
+                                    .beta2 = static_cast<float>(options_.beta2),
+                                    .shrink = static_cast<float>(1 - rate * range.weight_decay),
+                                    .step = static_cast<float>(rate / correction1),
+                                    .inverse_root = static_cast<float>(1 / std::sqrt(correction2)),
+                                    .epsilon = static_cast<float>(options_.epsilon),
+                                    .gradient_scale = static_cast<float>(scale)};
+    const auto at = [&](Tensor& slab) { return slab.data<float>() + range.begin; };
+    cpu::adamw(factors, at(gradients_), at(values_), at(moment1_), at(moment2_), range.end - range.begin);
+  }
+}
+
+}  // namespace zoo

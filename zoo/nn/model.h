@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "zoo/nn/backbone.h"
+
+namespace zoo {
+
+/// Everything that decides a model's shape.
+struct ModelSpec {
+  std::string layer;                                        ///< a layer's name, or a hybrid "base_conv+attention"
+  nlohmann::json layer_options = nlohmann::json::object();  ///< {"attention": {"heads": 2}}: by part
+  std::string backbone = "recall";
+  nlohmann::json backbone_options = nlohmann::json::object();
+  std::string feed_forward = "none";
+  nlohmann::json feed_forward_options = nlohmann::json::object();
+  std::int64_t blocks = 2;
+  std::int64_t d_model = 64;
+  std::int64_t vocab_size = 0;
+  std::int64_t max_length = 0;  ///< the longest sequence it will see
+};
+
+/// The parts of a hybrid's name, checked against the registry: "a+b" gives {a, b}; block i uses part i mod n. Throws
+/// UsageError for an unknown or empty name.
+std::vector<std::string> layer_parts(const std::string& layer);
+
+/// A sequence model over tokens: embedding (with learned positions where the layer asks for them), backbone, and a head
+/// tied to the embedding.
+class Model {
+ public:
+  /// Draws the parameters under `seed`. Throws UsageError for settings that cannot be met.
+  Model(const ModelSpec& spec, std::uint64_t seed, DType dtype = DType::f32);
+
+  const Parameters& parameters() const { return parameters_; }
+  /// The values of all parameters, in order: what the optimizer updates and a checkpoint keeps.
+  Tensor& slab() { return slab_; }
+
+  ModelState initial_state(std::int64_t batch) const;
+  /// What the head reads, from tokens i32 [B,T]: [B,T,D], or [R,D] when context.rows is set; advances the state.
+  Tensor forward(const Tensor& tokens, ModelState& state, const Context& context) const;
+  /// The head's weight [V,D]: logits = linear(forward(...), head()).
+  const Tensor& head() const { return embedding_; }
+
+ private:
+  Parameters parameters_;
+  Parameter embedding_;
+  Parameter positions_;  // undefined unless the layer asks for them
+  std::vector<Layer*> mixers_;
+  std::vector<Layer*> feed_forwards_;
+  std::unique_ptr<Backbone> backbone_;
+  Tensor slab_;
+};
+
+}  // namespace zoo

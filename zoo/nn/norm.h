@@ -1,0 +1,26 @@
+#pragma once
+
+#include <string_view>
+
+#include "zoo/nn/layer.h"
+#include "zoo/ops/ops.h"
+
+namespace zoo {
+
+/// LayerNorm over the last axis, with trained weight (1 at first) and bias (0 at first).
+class LayerNorm {
+ public:
+  LayerNorm(Builder& builder, std::string_view name, double epsilon)
+      : weight_(builder.parameter(std::string(name) + ".weight", {builder.d_model()}, Initializer::constant(1))),
+        bias_(builder.parameter(std::string(name) + ".bias", {builder.d_model()}, Initializer::constant(0))),
+        epsilon_(epsilon) {}
+
+  Tensor operator()(const Tensor& x) const { return ops::layer_norm(x, weight_, bias_, epsilon_); }
+
+ private:
+  Parameter weight_;
+  Parameter bias_;
+  double epsilon_;
+};
+
+}  // namespace zoo

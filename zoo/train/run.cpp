@@ -1,0 +1,243 @@
+#include "zoo/train/run.h"
+
+#include <chrono>
+#include <cmath>
+#include <filesystem>
+#include <numeric>
+
+#include "zoo/core/batch.h"
+#include "zoo/core/flops.h"
+#include "zoo/train/checkpoint.h"
+#include "zoo/train/settings.h"
+#include "zoo/train/trainer.h"
+
+namespace zoo {
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+double seconds_since(Clock::time_point begin) {
+  return std::chrono::duration<double>(Clock::now() - begin).count();
+}
+
+// The slice of a result: the cell's options, or what the task says of itself where the cell names none.
+nlohmann::json slice_of(const TaskPart& part) {
+  nlohmann::json slice = nlohmann::json::object();
+  for (const Slice& each : part.task->slices()) slice[each.name] = each.value;
+  return slice;
+}
+
+// One run under way.
+class TrainingRun {
+ public:
+  TrainingRun(const RunSpec& spec, std::string checkpoint_path, const RunCallbacks& callbacks)
+      : id_(spec.id()),
+        settings_(read_settings(spec)),
+        trainer_(settings_),
+        checkpoint_path_(std::move(checkpoint_path)),
+        callbacks_(callbacks),
+        last_checkpoint_(Clock::now()) {
+    if (auto position = read_checkpoint(checkpoint_path_, id_, &trainer_)) position_ = *position;
+    resumed_seconds_ = position_.seconds;
+    resumed_flops_ = position_.flops - flops_counted();
+  }
+
+  RunOutcome run() {
+    while (position_.epochs < settings_.epochs && !solved()) {
+      if (const auto ended = train_epoch()) return *ended;
+    }
+    RunOutcome outcome{.status = RunStatus::done, .message = "", .summary = summary(), .slices = {}};
+    for (const TaskPart& part : settings_.test) {
+      for (const Split split : {Split::validation, Split::test}) outcome.slices.push_back(evaluate(part, split));
+    }
+    remove_checkpoint();
+    return outcome;
+  }
+
+ private:
+  bool solved() const {
+    return settings_.stop_accuracy && position_.epochs > 0 && position_.validation_accuracy > *settings_.stop_accuracy;
+  }
+
+  // Trains to the end of the epoch that the position lies in; returns how the run ended if it did.
+  std::optional<RunOutcome> train_epoch() {
+    const std::int64_t epoch_steps = settings_.steps_per_epoch();
+    std::int64_t step_of_epoch = 0;
+    for (std::size_t which = 0; which < settings_.train.size(); ++which) {
+      const TaskPart& part = settings_.train[which];
+      const auto epoch = static_cast<std::uint64_t>(position_.epochs) * settings_.train.size() + which;
+      const std::vector<std::uint64_t> order = epoch_order(settings_.seed, epoch, part.examples);
+      const auto batch_size = static_cast<std::size_t>(settings_.batch_size);
+      for (std::size_t begin = 0; begin < order.size(); begin += batch_size, ++step_of_epoch) {
+        if (step_of_epoch < position_.epoch_steps) continue;  // done before the run was resumed
+        const auto indices = std::span(order).subspan(begin, std::min(batch_size, order.size() - begin));
+        fill_batch(*part.task, Split::train, settings_.seed, indices, batch_);
+        const std::int64_t step = position_.epochs * epoch_steps + step_of_epoch;
+        const double loss = trainer_.step(batch_, step);
+        if (!std::isfinite(loss)) return diverged(step);
+        position_.epoch_loss += loss;
+        ++position_.epoch_steps;
+        if (auto ended = between_steps(epoch_steps)) return ended;
+      }
+    }
+    finish_epoch(epoch_steps);
+    return std::nullopt;
+  }
+
+  std::optional<RunOutcome> between_steps(std::int64_t epoch_steps) {
+    constexpr auto checkpoint_interval = std::chrono::minutes(4);
+    constexpr auto progress_interval = std::chrono::milliseconds(300);
+    const Clock::time_point now = Clock::now();
+    if (callbacks_.progress && now - last_progress_ > progress_interval) {
+      last_progress_ = now;
+      const auto done = static_cast<double>(position_.epochs * epoch_steps + position_.epoch_steps);
+      callbacks_.progress({.epoch = position_.epochs + 1,
+                           .fraction = done / static_cast<double>(settings_.epochs * epoch_steps),
+                           .train_loss = position_.epoch_loss / static_cast<double>(position_.epoch_steps)});
+    }
+    const bool stop = callbacks_.stop_requested && callbacks_.stop_requested();
+    if (stop || now - last_checkpoint_ > checkpoint_interval) checkpoint();
+    if (!stop) return std::nullopt;
+    return RunOutcome{.status = RunStatus::interrupted,
+                      .message = fmt::format("stopped in epoch {}", position_.epochs + 1),
+                      .summary = summary(),
+                      .slices = {}};
+  }
+
+  void finish_epoch(std::int64_t epoch_steps) {
+    Trainer::Scores scores;
+    for (const TaskPart& part : settings_.test) {
+      const Trainer::Scores more = score(part, Split::validation);
+      scores.loss += more.loss;
+      scores.correct += more.correct;
+      scores.labelled += more.labelled;
+    }
+    const double labelled = static_cast<double>(std::max<std::int64_t>(scores.labelled, 1));
+    EpochResult result{.epoch = position_.epochs + 1,
+                       .train_loss = position_.epoch_loss / static_cast<double>(epoch_steps),
+                       .validation_loss = scores.loss / labelled,
+                       .validation_accuracy = static_cast<double>(scores.correct) / labelled,
+                       .learning_rate = settings_.learning_rate_at(position_.epochs * epoch_steps),
+                       .seconds = seconds()};
+    ++position_.epochs;
+    position_.epoch_steps = 0;
+    position_.epoch_loss = 0;
+    position_.validation_accuracy = result.validation_accuracy;
+    // The store learns of an epoch before the checkpoint does: a run killed in between trains it again and says so
+    // again, but never leaves it out.
+    if (callbacks_.epoch) callbacks_.epoch(result);
+    checkpoint();
+  }
+
+  RunOutcome diverged(std::int64_t step) {
+    remove_checkpoint();
+    return {.status = RunStatus::diverged,
+            .message = fmt::format("the loss was not finite at step {} (epoch {})", step, position_.epochs + 1),
+            .summary = summary(),
+            .slices = {}};
+  }
+
+  Trainer::Scores score(const TaskPart& part, Split split) {
+    const double flops = flops_counted();
+    Trainer::Scores total;
+    std::vector<std::uint64_t> indices;
+    for (std::uint64_t first = 0; first < part.examples; first += indices.size()) {
+      indices.resize(std::min<std::uint64_t>(static_cast<std::uint64_t>(settings_.batch_size), part.examples - first));
+      std::iota(indices.begin(), indices.end(), first);
+      fill_batch(*part.task, split, settings_.seed, indices, batch_);
+      const Trainer::Scores scores = trainer_.evaluate(batch_);
+      total.loss += scores.loss;
+      total.correct += scores.correct;
+      total.labelled += scores.labelled;
+    }
+    evaluation_flops_ += flops_counted() - flops;
+    return total;
+  }
+
+  SliceResult evaluate(const TaskPart& part, Split split) {
+    const Trainer::Scores scores = score(part, split);
+    const double labelled = static_cast<double>(std::max<std::int64_t>(scores.labelled, 1));
+    const std::uint64_t one[] = {0};
+    fill_batch(*part.task, split, settings_.seed, one, batch_);
+    return {.split = std::string(split_name(split)),
+            .slice = slice_of(part),
+            .accuracy = static_cast<double>(scores.correct) / labelled,
+            .loss = scores.loss / labelled,
+            .state_bytes = trainer_.state_bytes(batch_),
+            .labelled = scores.labelled};
+  }
+
+  double seconds() const { return resumed_seconds_ + seconds_since(began_); }
+  double flops() const { return resumed_flops_ + flops_counted() - evaluation_flops_; }
+
+  nlohmann::json summary() const {
+    return {{"parameters", count_values(trainer_parameters())},
+            {"flops", flops()},
+            {"epochs", position_.epochs},
+            {"train_seconds", seconds()}};
+  }
+
+  const Parameters& trainer_parameters() const { return const_cast<Trainer&>(trainer_).model().parameters(); }
+
+  void checkpoint() {
+    last_checkpoint_ = Clock::now();
+    if (checkpoint_path_.empty()) return;
+    position_.seconds = seconds();
+    position_.flops = flops();
+    write_checkpoint(checkpoint_path_, id_, trainer_, position_);
+  }
+
+  void remove_checkpoint() const {
+    std::error_code ignored;
+    if (!checkpoint_path_.empty()) std::filesystem::remove(checkpoint_path_, ignored);
+  }
+
+  std::string id_;
+  RunSettings settings_;
+  Trainer trainer_;
+  std::string checkpoint_path_;
+  const RunCallbacks& callbacks_;
+  RunPosition position_;
+  Batch batch_;
+  Clock::time_point began_ = Clock::now();
+  Clock::time_point last_checkpoint_;
+  Clock::time_point last_progress_;
+  double resumed_seconds_ = 0;
+  double resumed_flops_ = 0;
+  double evaluation_flops_ = 0;
+};
+
+}  // namespace
+
+RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks) {
+  return TrainingRun(spec, checkpoint_path, callbacks).run();
+}
+
+std::int64_t checkpoint_epochs(const RunSpec& spec, const std::string& checkpoint_path) {
+  const auto position = read_checkpoint(checkpoint_path, spec.id(), nullptr);
+  return position ? position->epochs : 0;
+}
+
+RunEstimate estimate_run(const RunSpec& spec) {
+  const RunSettings settings = read_settings(spec);
+  Trainer trainer(settings);
+  RunEstimate estimate;
+  estimate.parameters = count_values(trainer.model().parameters());
+  Batch batch;
+  const std::uint64_t one[] = {0};
+  for (const TaskPart& part : settings.test) {
+    fill_batch(*part.task, Split::test, settings.seed, one, batch);
+    estimate.state_bytes = std::max(estimate.state_bytes, trainer.state_bytes(batch));
+  }
+  for (const TaskPart& part : settings.train) {
+    fill_batch(*part.task, Split::train, settings.seed, one, batch);
+    const double before = flops_counted();
+    trainer.step(batch, 0);
+    estimate.flops +=
+        (flops_counted() - before) * static_cast<double>(part.examples) * static_cast<double>(settings.epochs);
+  }
+  return estimate;
+}
+
+}  // namespace zoo

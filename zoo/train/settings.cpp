@@ -1,0 +1,182 @@
+#include "zoo/train/settings.h"
+
+#include <algorithm>
+#include <cmath>
+#include <numbers>
+
+#include "zoo/core/error.h"
+
+namespace zoo {
+
+namespace {
+
+using nlohmann::json;
+
+// Reads the keys of one object of the record, and complains of what is missing, mistyped or unknown.
+class Reader {
+ public:
+  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
+    if (!object.is_object()) throw UsageError("the record's {} is not an object", where_);
+  }
+
+  template <typename T>
+  T get(const char* key) {
+    const json& value = raw(key);
+    try {
+      return value.get<T>();
+    } catch (const json::exception&) {
+      throw UsageError("the record's {}.{} cannot be {}", where_, key, value.dump());
+    }
+  }
+
+  template <typename T>
+  T get_or(const char* key, T otherwise) {
+    return object_.contains(key) && !object_.at(key).is_null() ? get<T>(key) : (seen_.push_back(key), otherwise);
+  }
+
+  const json& raw(const char* key) {
+    seen_.emplace_back(key);
+    if (!object_.contains(key)) throw UsageError("the record's {} has no '{}'", where_, key);
+    return object_.at(key);
+  }
+
+  // Whatever the record says must have been read: an unknown key would be a setting silently ignored.
+  void finish() const {
+    for (const auto& [key, value] : object_.items()) {
+      if (std::ranges::find(seen_, key) == seen_.end()) {
+        throw UsageError("the record's {} has an unknown '{}'; known are {}", where_, key, fmt::join(seen_, ", "));
+      }
+    }
+  }
+
+ private:
+  const json& object_;
+  std::string where_;
+  std::vector<std::string> seen_;
+};
+
+std::vector<TaskPart> read_parts(const json& parts, const char* which, const std::string& task, const json& options) {
+  if (!parts.is_array() || parts.empty()) throw UsageError("the record's axes.cell.{} names no examples", which);
+  std::vector<TaskPart> result;
+  for (const json& part : parts) {
+    TaskPart one;
+    one.cell = part;
+    one.examples = Reader(part, std::string("axes.cell.") + which).get<std::uint64_t>("examples");
+    if (one.examples == 0) throw UsageError("the number of {} examples is 0, it must be at least 1", which);
+    one.cell.erase("examples");
+    json all = options;
+    all.update(one.cell);
+    one.task = make_task(task, all);
+    result.push_back(std::move(one));
+  }
+  const std::int64_t vocab = result[0].task->vocab_size();
+  for (const TaskPart& part : result) {
+    if (part.task->vocab_size() != vocab) throw UsageError("the parts of a mixture have different vocabularies");
+  }
+  return result;
+}
+
+AdamWOptions read_optimizer(const json& object, const json& clip) {
+  Reader reader(object, "setting.optimizer");
+  if (const auto name = reader.get<std::string>("name"); name != "adamw") {
+    throw UsageError("unknown optimizer '{}'; known is adamw", name);
+  }
+  AdamWOptions options{.beta1 = reader.get<double>("beta1"),
+                       .beta2 = reader.get<double>("beta2"),
+                       .epsilon = reader.get<double>("epsilon"),
+                       .weight_decay = reader.get<double>("weight_decay"),
+                       .clip = {}};
+  reader.finish();
+  if (!clip.is_null()) options.clip = clip.get<double>();
+  return options;
+}
+
+void read_schedule(const json& object, RunSettings& settings) {
+  Reader reader(object, "setting.schedule");
+  const auto name = reader.get<std::string>("name");
+  const auto by = reader.get<std::string>("by");
+  if (name != "cosine" || (by != "epoch" && by != "step")) {
+    throw UsageError("unknown schedule '{}' by '{}'; known is cosine by epoch or step", name, by);
+  }
+  settings.schedule_by_step = by == "step";
+  settings.warmup_steps = reader.get<std::int64_t>("warmup");
+  settings.final_learning_rate = reader.get<double>("final");
+  reader.finish();
+}
+
+void check(const RunSettings& settings) {
+  if (!std::isfinite(settings.learning_rate) || settings.learning_rate <= 0) {
+    throw UsageError("the learning rate is {}, it must be a positive number", settings.learning_rate);
+  }
+  if (settings.epochs < 1) throw UsageError("the number of epochs is {}, it must be at least 1", settings.epochs);
+  if (settings.batch_size < 1) throw UsageError("the batch size is {}, it must be at least 1", settings.batch_size);
+}
+
+}  // namespace
+
+RunSettings read_settings(const RunSpec& spec) {
+  RunSettings settings;
+  Reader subject(spec.subject, "subject");
+  settings.model.layer = subject.get<std::string>("layer");
+  settings.model.layer_options = subject.raw("layer_options");
+  subject.finish();
+
+  Reader axes(spec.axes, "axes");
+  settings.model.d_model = axes.get<std::int64_t>("d_model");
+  settings.learning_rate = axes.get<double>("lr");
+  settings.seed = axes.get<std::uint64_t>("seed");
+  Reader cell(axes.raw("cell"), "axes.cell");
+  axes.finish();
+
+  Reader setting(spec.setting, "setting");
+  const auto task = setting.get<std::string>("task");
+  const json& task_options = setting.raw("task_options");
+  settings.epochs = setting.get<std::int64_t>("epochs");
+  if (const json& stop = setting.raw("stop_accuracy"); !stop.is_null()) settings.stop_accuracy = stop.get<double>();
+  settings.model.backbone = setting.get<std::string>("backbone");
+  settings.model.backbone_options = setting.raw("backbone_options");
+  settings.model.feed_forward = setting.get<std::string>("feed_forward");
+  settings.model.feed_forward_options = setting.raw("feed_forward_options");
+  settings.model.blocks = setting.get<std::int64_t>("blocks");
+  settings.optimizer = read_optimizer(setting.raw("optimizer"), setting.raw("clip"));
+  read_schedule(setting.raw("schedule"), settings);
+  if (const auto precision = setting.get<std::string>("precision"); precision != "f32") {
+    throw UsageError("unknown precision '{}'; known is f32", precision);
+  }
+  setting.finish();
+
+  settings.batch_size = cell.get<std::int64_t>("batch_size");
+  settings.train = read_parts(cell.raw("train"), "train", task, task_options);
+  settings.test = read_parts(cell.raw("test"), "test", task, task_options);
+  cell.finish();
+
+  settings.model.vocab_size = settings.train[0].task->vocab_size();
+  if (settings.test[0].task->vocab_size() != settings.model.vocab_size) {
+    throw UsageError("train and test have different vocabularies");
+  }
+  for (const auto* parts : {&settings.train, &settings.test}) {
+    for (const TaskPart& part : *parts) {
+      settings.model.max_length = std::max(settings.model.max_length, part.task->seq_len());
+    }
+  }
+  check(settings);
+  return settings;
+}
+
+std::int64_t RunSettings::steps_per_epoch() const {
+  std::int64_t steps = 0;
+  for (const TaskPart& part : train) steps += (static_cast<std::int64_t>(part.examples) + batch_size - 1) / batch_size;
+  return steps;
+}
+
+double RunSettings::learning_rate_at(std::int64_t step) const {
+  if (step < warmup_steps) return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
+  const std::int64_t epoch_steps = steps_per_epoch();
+  const double done = schedule_by_step
+                          ? static_cast<double>(step - warmup_steps) /
+                                static_cast<double>(std::max<std::int64_t>(epochs * epoch_steps - warmup_steps, 1))
+                          : static_cast<double>(step / epoch_steps) / static_cast<double>(epochs);
+  return final_learning_rate + (learning_rate - final_learning_rate) * (1 + std::cos(std::numbers::pi * done)) / 2;
+}
+
+}  // namespace zoo
