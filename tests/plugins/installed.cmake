@@ -1,0 +1,34 @@
+# As a user does it: install, then build a plugin and a program of another project against the installation, then use
+# them. Called by ctest with -DBUILD=..., -DWORK=... (a scratch directory), -DSOURCE=..., -DCOMPILER=..., -DFLAGS=...
+cmake_minimum_required(VERSION 3.25)
+
+function(run)
+  execute_process(COMMAND ${ARGN} RESULT_VARIABLE code OUTPUT_VARIABLE output ERROR_VARIABLE output)
+  if(NOT code EQUAL 0)
+    list(JOIN ARGN " " command)
+    message(FATAL_ERROR "${command}\nended with ${code}:\n${output}")
+  endif()
+  set(output "${output}" PARENT_SCOPE)
+endfunction()
+
+function(expect_in_output text)
+  if(NOT output MATCHES "${text}")
+    message(FATAL_ERROR "expected '${text}' in:\n${output}")
+  endif()
+endfunction()
+
+file(REMOVE_RECURSE ${WORK})
+run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/first)
+# An installation can be moved.
+file(RENAME ${WORK}/first ${WORK}/prefix)
+
+foreach(project sample program)
+  run(${CMAKE_COMMAND} -S ${SOURCE}/${project} -B ${WORK}/${project} -DCMAKE_PREFIX_PATH=${WORK}/prefix
+      -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
+  run(${CMAKE_COMMAND} --build ${WORK}/${project})
+endforeach()
+
+run(${WORK}/prefix/bin/zoo layers token_shift --plugin ${WORK}/sample/token_shift.so)
+expect_in_output("shift=1 +how many tokens back")
+run(${WORK}/program/program)
+expect_in_output("heads 2")

@@ -1,0 +1,1 @@
+#include <zoo/core/plugin.h>
