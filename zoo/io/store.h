@@ -29,7 +29,8 @@ struct RunSpec {
   nlohmann::json axes;
   nlohmann::json setting;
 
-  /// 12 hexadecimal digits of a hash (SHA-256 or better known 128-bit) of the canonical JSON of all three.
+  /// The first 12 hexadecimal digits of the XXH3 128-bit hash of the canonical JSON of all three: keys sorted, no white
+  /// space, whole numbers without a fraction.
   std::string id() const;
 };
 
@@ -71,20 +72,28 @@ struct Run {
   std::vector<SliceResult> slices;
 };
 
-/// Runs and their metrics in one SQLite file. One process writes (see DESIGN: the parent of the workers).
+/// Runs and their metrics in one SQLite file. One process writes: a sweep's parent, to which its workers report.
+///
+/// What was recorded survives a killed process and a power cut. The tables `runs`, `epochs` and `slices` and the view
+/// `results` are meant to be queried by people as well: `sqlite3 runs.db 'select * from results'`.
+/// Members throw Error, naming the file and what to do, when the disk is full, fails, or another process holds the
+/// store for longer than five seconds; the record that was being written is then not in the store, all others are.
 class Store {
  public:
   enum class Mode { read, write };
 
-  /// Opens or (write) creates. Throws UsageError when the file is not an SQLite database of ours, is from a newer
-  /// version of zoo, or cannot be opened; the message names the file and what to do.
+  /// Opens or (write) creates. Reading works while another process writes, and on a file or folder that may not be
+  /// written. Throws UsageError when the file is not an SQLite database of ours, is from a newer version of zoo, or
+  /// cannot be opened; the message names the file and what to do.
   explicit Store(const std::string& path, Mode mode = Mode::write);
   ~Store();
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
 
-  /// Records that a run starts (or starts again: its earlier epochs after `keep_epochs` and its slices are dropped).
+  /// Records that a run starts, or starts again: its epochs after `keep_epochs` and its slices are dropped, and the time
+  /// of its first start stays when epochs are kept.
   void begin(const RunSpec& spec, const nlohmann::json& environment, std::int64_t keep_epochs = 0);
+  /// Records the end of an epoch of a run that has begun; an epoch of the same number is replaced.
   void add_epoch(const std::string& id, const EpochResult& epoch);
   /// Records the end with its results, in one transaction.
   void finish(const std::string& id, RunStatus status, std::string_view message, const nlohmann::json& summary,
