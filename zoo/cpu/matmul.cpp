@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "zoo/core/error.h"
+#include "zoo/core/foreign_code.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/pool.h"
 
