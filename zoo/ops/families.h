@@ -28,13 +28,17 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
 Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_bias, const Rows& rows,
                  std::int64_t query_length, const AttentionOptions& options);
 
+/// The distances sum_i |q_i - k_i| of all queries and keys, head by head: q [B,Tq,H,d], k [B,Tk,H,d], result
+/// [B,H,Tq,Tk]. Where a difference is 0, so is its gradient.
+Tensor l1_distance(const Tensor& q, const Tensor& k);
+
 /// What linear_recurrence returns.
 struct Recurrence {
   Tensor y;      ///< [B,T,H,dv]
   Tensor state;  ///< [B,H,dk,dv] after the last token
 };
 /// S_t = decay_h S_{t-1} + k_t v_t^T, y_t = S_t^T q_t, in chunks of matmuls. q, k [B,T,H,dk], v [B,T,H,dv], initial
-/// [B,H,dk,dv], decay f32/f64 [H] or undefined for none (a constant of the layer; its gradient flows too).
+/// [B,H,dk,dv], decay f32/f64 [H], above 0, or undefined for none (a constant of the layer; its gradient flows too).
 Recurrence linear_recurrence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& initial,
                              const Tensor& decay);
 

@@ -1,0 +1,138 @@
+#include "zoo/cpu/attention.h"
+
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "zoo/core/error.h"
+#include "zoo/ops/families.h"
+
+namespace zoo::ops {
+
+namespace {
+
+// 0 where query t sees key s, -infinity elsewhere: [Tq,Tk].
+Tensor visibility_mask(const cpu::AttentionSizes& sizes, DType dtype) {
+  Tensor mask = Tensor::empty({sizes.queries, sizes.keys}, DType::f64);
+  double* element = mask.data<double>();
+  for (std::int64_t t = 0; t < sizes.queries; ++t) {
+    const auto [begin, end] = sizes.visible(sizes.first_query + t);
+    for (std::int64_t s = 0; s < sizes.keys; ++s) {
+      *element++ = begin <= s && s < end ? 0 : -std::numeric_limits<double>::infinity();
+    }
+  }
+  return mask.to(dtype);
+}
+
+// 0 or 1/(1-p) for each weight: [B,H,Tq,Tk].
+Tensor dropout_mask(const cpu::AttentionSizes& sizes, DType dtype) {
+  Tensor mask = Tensor::empty({sizes.batch, sizes.heads, sizes.queries, sizes.keys}, dtype);
+  if (dtype == DType::f32) {
+    cpu::attention_dropout_mask(sizes, mask.data<float>());
+  } else {
+    cpu::attention_dropout_mask(sizes, mask.data<double>());
+  }
+  return mask;
+}
+
+// Inputs: q, k, v, key_bias or undefined, and for some rows only their indices and offsets. Outputs: y and, for the
+// backward kernel, the log-sum-exp of each row's scores, [B,Tq,H] or [R,H].
+class Attention final : public FusedOp {
+ public:
+  explicit Attention(const cpu::AttentionSizes& sizes) : sizes_(sizes) {}
+
+  std::string_view name() const override { return "attention"; }
+  bool keeps_outputs() const override { return true; }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    const Tensor &k = inputs[1], &v = inputs[2], &key_bias = inputs[3], &indices = inputs[4];
+    const std::int64_t B = sizes_.batch, Tq = sizes_.queries, Tk = sizes_.keys;
+    const std::int64_t Hkv = sizes_.kv_heads, G = sizes_.heads / Hkv;
+    Tensor q = inputs[0];
+    if (indices.defined()) q = reshape(scatter_add_rows(q, indices, B * Tq), {B, Tq, sizes_.heads, sizes_.d});
+
+    q = reshape(permute(reshape(q, {B, Tq, Hkv, G, sizes_.d}), {0, 2, 3, 1, 4}), {B, Hkv, G * Tq, sizes_.d});
+    Tensor scores = scale(matmul(q, permute(k, {0, 2, 1, 3}), false, true), sizes_.scale);
+    if (key_bias.defined()) scores = scores + reshape(permute(key_bias, {0, 2, 1}), {B, Hkv, 1, Tk});
+    scores = reshape(scores, {B, Hkv, G, Tq, Tk}) + visibility_mask(sizes_, q.dtype());
+
+    // The softmax does not depend on what is subtracted.
+    const Tensor largest = max(scores, -1, true).detach();
+    const Tensor exponentials = exp(scores - largest);
+    const Tensor total = sum(exponentials, -1, true);
+    Tensor weights = exponentials / total;
+    if (sizes_.dropout > 0) weights = weights * reshape(dropout_mask(sizes_, q.dtype()), {B, Hkv, G, Tq, Tk});
+
+    Tensor y = matmul(reshape(weights, {B, Hkv, G * Tq, Tk}), permute(v, {0, 2, 1, 3}));
+    y = reshape(permute(reshape(y, {B, Hkv, G, Tq, sizes_.dv}), {0, 3, 1, 2, 4}), {B, Tq, sizes_.heads, sizes_.dv});
+    Tensor log_sum = permute(reshape(log(total) + largest, {B, sizes_.heads, Tq}), {0, 2, 1});
+    if (indices.defined()) {
+      y = gather_rows(reshape(y, {B * Tq, sizes_.heads, sizes_.dv}), indices);
+      log_sum = gather_rows(reshape(log_sum, {B * Tq, sizes_.heads}), indices);
+    }
+    return {y, log_sum};
+  }
+
+ private:
+  cpu::AttentionSizes sizes_;
+};
+
+void require(bool condition, const Tensor& q, const Tensor& k, const Tensor& v, std::string_view what) {
+  if (condition) return;
+  throw Error("attention of q {}, k {}, v {}: {}", q.shape().str(), k.shape().str(), v.shape().str(), what);
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_bias, const Rows* rows,
+                 std::int64_t query_length, const AttentionOptions& options) {
+  require(k.rank() == 4 && v.rank() == 4 && k.shape().with(3, 0) == v.shape().with(3, 0), q, k, v,
+          "k must be [B,Tk,Hkv,d] and v [B,Tk,Hkv,dv]");
+  const bool all = rows == nullptr;
+  require(q.rank() == (all ? 4 : 3) && q.dim(-1) == k.dim(3), q, k, v,
+          all ? "q must be [B,Tq,H,d] with k's d" : "q must be [R,H,d] with k's d");
+  require(all ? q.dim(0) == k.dim(0) : q.dim(0) == rows->count() && rows->offsets.size() == k.dim(0) + 1, q, k, v,
+          all ? "q and k need one batch" : "q needs a row for each of the rows, and these an offset for each sequence");
+  require(q.dtype() == k.dtype() && q.dtype() == v.dtype(), q, k, v, "all need one dtype");
+  require(k.dim(2) > 0 && q.dim(-2) % k.dim(2) == 0, q, k, v, "q's heads must be a multiple of k's");
+  require(!key_bias.defined() || (key_bias.shape() == k.shape().remove(3) && key_bias.dtype() == k.dtype()), q, k, v,
+          "key_bias must be [B,Tk,Hkv]");
+  if (options.dropout < 0 || options.dropout >= 1) {
+    throw Error("attention: dropout is {}; it must lie in [0, 1)", options.dropout);
+  }
+
+  cpu::AttentionSizes sizes;
+  sizes.batch = k.dim(0);
+  sizes.queries = query_length;
+  sizes.keys = k.dim(1);
+  sizes.heads = q.dim(-2);
+  sizes.kv_heads = k.dim(2);
+  sizes.d = k.dim(3);
+  sizes.dv = v.dim(3);
+  sizes.scale = options.scale == 0 ? 1 / std::sqrt(static_cast<double>(sizes.d)) : options.scale;
+  sizes.window = options.window;
+  sizes.first_query = options.first_query < 0 ? sizes.keys - query_length : options.first_query;
+  sizes.dropout = options.dropout;
+  sizes.random = options.random;
+  sizes.first_sequence = options.first_sequence;
+  if (sizes.first_query < 0 || sizes.first_query + query_length > sizes.keys) {
+    throw Error("attention: {} queries from position {} lie outside the {} keys; each query needs its own key",
+                query_length, sizes.first_query, sizes.keys);
+  }
+  Shape result = q.shape().with(-1, sizes.dv);
+  if (q.size() == 0) return Tensor::zeros(result, q.dtype());
+  const Tensor inputs[] = {q, k, v, key_bias, all ? Tensor{} : rows->indices, all ? Tensor{} : rows->offsets};
+  return zoo::apply(std::make_unique<Attention>(sizes), inputs)[0];
+}
+
+}  // namespace
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_bias,
+                 const AttentionOptions& options) {
+  return attention(q, k, v, key_bias, nullptr, q.rank() == 4 ? q.dim(1) : 0, options);
+}
+
+Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& key_bias, const Rows& rows,
+                 std::int64_t query_length, const AttentionOptions& options) {
+  return attention(q, k, v, key_bias, &rows, query_length, options);
+}
+
+}  // namespace zoo::ops
