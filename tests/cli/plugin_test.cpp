@@ -167,8 +167,8 @@ INSTANTIATE_TEST_SUITE_P(
         Fault{"taken name", "task 'mqar' is already registered"},
         Fault{"bad name", "'base+attention' cannot be the name of a layer"},
         Fault{"task exception", "failed while constructing task 'silence' with {}: nothing to say"}),
-    [](const auto& info) {
-      std::string name = info.param.name;
+    [](const auto& fault) {
+      std::string name = fault.param.name;
       std::ranges::replace(name, ' ', '_');
       return name;
     });

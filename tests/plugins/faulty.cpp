@@ -14,14 +14,14 @@ bool fault(std::string_view name) {
 }
 
 volatile int zero = 0;
-volatile int quotient = 0;
+volatile int quotient = 7;
 int* volatile nowhere = nullptr;
 
 [[gnu::no_sanitize("undefined", "address")]] void go_wrong() {
   if (fault("exception")) throw std::runtime_error("the moon is full");
   if (fault("odd exception")) throw 7;
   if (fault("usage error")) throw zoo::UsageError("d_model must be divisible by seven");
-  if (fault("division by zero")) quotient = 1 / zero;
+  if (fault("division by zero")) quotient = quotient / zero;
   if (fault("null pointer")) *nowhere = 1;
   if (fault("abort")) std::abort();
   if (fault("exit")) std::exit(0);
@@ -32,18 +32,24 @@ int* volatile nowhere = nullptr;
   if (fault("static initialiser")) std::abort();
 }
 
-class Faulty final : public zoo::Layer {
+class Identity : public zoo::Layer {
  public:
-  explicit Faulty(zoo::Builder&) { go_wrong(); }
+  explicit Identity(zoo::Builder&) {}
   zoo::Tensor forward(const zoo::Tensor& x, zoo::State&, const zoo::Context&) override { return x; }
 };
 
+class Faulty final : public Identity {
+ public:
+  explicit Faulty(zoo::Builder& builder) : Identity(builder) { go_wrong(); }
+};
+
+template <typename L>
 zoo::LayerEntry entry(const char* name) {
   return {.name = name,
           .description = "does nothing, if all goes well",
           .paper = "",
           .options = {},
-          .make = zoo::make<Faulty>(),
+          .make = zoo::make<L>(),
           .test_cases = {}};
 }
 
@@ -51,18 +57,18 @@ zoo::LayerEntry entry(const char* name) {
 
 ZOO_REGISTER_LAYER(faulty) {
   if (fault("no layer")) {
-    zoo::LayerEntry nothing = entry("faulty");
+    zoo::LayerEntry nothing = entry<Faulty>("faulty");
     nothing.make = [](zoo::Builder&) { return nullptr; };
     return nothing;
   }
-  return entry("faulty");
+  return entry<Faulty>("faulty");
 }
 
 ZOO_REGISTER_LAYER(second) {
   if (fault("registration")) throw std::runtime_error("the registry is closed on Sundays");
-  if (fault("same name twice")) return entry("faulty");
-  if (fault("bad name")) return entry("base+attention");
-  return entry("second");
+  if (fault("same name twice")) return entry<Faulty>("faulty");
+  if (fault("bad name")) return entry<Identity>("base+attention");
+  return entry<Identity>("second");
 }
 
 ZOO_REGISTER_TASK(silence) {

@@ -44,12 +44,14 @@ void try_in_other_process(const std::string& path, const PluginTrial& trial) {
         std::chrono::duration<double>(trial.time_limit).count(), step);
   }
   if (result.signal != 0) {
-    throw UsageError("crashed while {}: SIG{}, {}; fix it, and see where with: gdb --args {} plugin-probe {}", step,
-                     ::sigabbrev_np(result.signal), ::strsignal(result.signal), trial.command, path);
+    throw UsageError("crashed while {}: SIG{}, {}; see where with: gdb --args zoo plugin-probe {}", step,
+                     ::sigabbrev_np(result.signal), ::strsignal(result.signal), path);
   }
   if (refusal != std::string::npos) throw UsageError(trimmed(result.output.substr(refusal + refused.size())));
   if (result.exit_code != 0 || step != "done") {
-    throw UsageError("ended the program while {} (exit code {}): {}", step, result.exit_code, last_line(result.error));
+    const std::string last_words = last_line(result.error);
+    throw UsageError("ended the program while {}, with exit code {}{}", step, result.exit_code,
+                     last_words.empty() ? "" : ", saying: " + last_words);
   }
 }
 
