@@ -1,0 +1,219 @@
+#include "zoo/sweep/plan.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <map>
+#include <set>
+#include <unordered_map>
+
+#include "zoo/core/error.h"
+#include "zoo/core/task.h"
+#include "zoo/nn/layer.h"
+#include "zoo/sweep/text.h"
+
+namespace zoo {
+
+namespace {
+
+using nlohmann::json;
+
+json subject_of(const std::string& layer, const SweepSettings& settings) {
+  const auto parts = split(layer, '+');
+  if (std::ssize(parts) > settings.blocks) {
+    throw UsageError("layer '{}' has {} parts, but the model has {} blocks; give --blocks {}", layer, parts.size(),
+                     settings.blocks, parts.size());
+  }
+  json options = json::object();
+  for (const std::string& part : parts) {
+    const LayerEntry& entry = layer_registry().get(part);
+    const auto given = settings.layer_options.find(part);
+    options[part] =
+        Options(entry.options, given == settings.layer_options.end() ? json::object() : given->second, "layer " + part)
+            .json();
+  }
+  return {{"layer", layer}, {"layer_options", options}};
+}
+
+// The options that make the task of one part of a cell.
+json task_options_of(const json& common, const json& part) {
+  json options = common;
+  for (const auto& [name, value] : part.items()) {
+    if (name != "examples") options[name] = value;
+  }
+  return options;
+}
+
+// The task's options, defaults included, without those that make a cell.
+json common_task_options(const SweepSettings& settings) {
+  const TaskEntry& entry = task_registry().get(settings.task);
+  json given = settings.task_options;
+  for (const char* name : {"seq_len", "kv_pairs"}) {
+    if (entry.options.find(name) == nullptr) {
+      throw UsageError("task {} has no option {}; zoo recall needs a task with seq_len and kv_pairs, such as mqar",
+                       settings.task, name);
+    }
+    if (given.contains(name)) {
+      throw UsageError(
+          "--task-option {} is what cells are made of; use --seq-len and --kv-pairs, or --train and --test", name);
+    }
+  }
+  json options = Options(entry.options, given, "task " + settings.task).json();
+  options.erase("seq_len");
+  options.erase("kv_pairs");
+  return options;
+}
+
+json setting_of(const SweepSettings& settings) {
+  const LayerEntry* feed_forward =
+      settings.feed_forward == "none" ? nullptr : &feed_forward_registry().get(settings.feed_forward);
+  if (feed_forward == nullptr && !settings.feed_forward_options.empty()) {
+    throw UsageError("--feed-forward-option {} is given, but there is no feed-forward; give --feed-forward",
+                     settings.feed_forward_options.begin().key());
+  }
+  const json feed_forward_options =
+      feed_forward == nullptr
+          ? json::object()
+          : Options(feed_forward->options, settings.feed_forward_options, "feed-forward " + settings.feed_forward)
+                .json();
+  return {{"task", settings.task},
+          {"task_options", common_task_options(settings)},
+          {"epochs", settings.epochs},
+          {"stop_accuracy", settings.stop_accuracy ? json(*settings.stop_accuracy) : json()},
+          {"backbone", settings.backbone},
+          {"backbone_options", settings.backbone_options},
+          {"feed_forward", settings.feed_forward},
+          {"feed_forward_options", feed_forward_options},
+          {"blocks", settings.blocks},
+          {"optimizer",
+           {{"name", "adamw"},
+            {"beta1", 0.9},
+            {"beta2", 0.999},
+            {"epsilon", 1e-8},
+            {"weight_decay", settings.weight_decay}}},
+          {"schedule", {{"name", "cosine"}, {"by", "epoch"}, {"warmup", 0}, {"final", 0}}},
+          {"clip", nullptr},
+          {"precision", "f32"}};
+}
+
+json parts_of(const std::vector<CellPart>& parts) {
+  json all = json::array();
+  for (const CellPart& part : parts) {
+    all.push_back({{"seq_len", part.seq_len}, {"kv_pairs", part.kv_pairs}, {"examples", part.examples}});
+  }
+  return all;
+}
+
+json cell_of(const Cell& cell) {
+  return {{"batch_size", cell.batch_size}, {"train", parts_of(cell.train)}, {"test", parts_of(cell.test)}};
+}
+
+std::int64_t training_tokens(const Cell& cell) {
+  std::int64_t tokens = 0;
+  for (const CellPart& part : cell.train) tokens += part.seq_len * part.examples;
+  return tokens;
+}
+
+// Why the examples of a cell cannot be made, or "".
+std::string cell_problem(const json& cell, const json& setting) {
+  std::set<std::string> problems;
+  for (const char* part_of : {"train", "test"}) {
+    for (const json& part : cell.at(part_of)) {
+      try {
+        make_task(setting.at("task").get<std::string>(), task_options_of(setting.at("task_options"), part));
+      } catch (const UsageError& error) {
+        problems.insert(fmt::format("T {} kv {}: {}", part.at("seq_len").get<std::int64_t>(),
+                                    part.at("kv_pairs").get<std::int64_t>(), error.what()));
+      }
+    }
+  }
+  return fmt::format("{}", fmt::join(problems, "\n  "));
+}
+
+std::string span_of(const json& parts, const char* name) {
+  std::int64_t least = parts.front().at(name).get<std::int64_t>();
+  std::int64_t most = least;
+  for (const json& part : parts) {
+    least = std::min(least, part.at(name).get<std::int64_t>());
+    most = std::max(most, part.at(name).get<std::int64_t>());
+  }
+  return least == most ? std::to_string(least) : fmt::format("{} to {}", least, most);
+}
+
+}  // namespace
+
+std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
+  const json setting = setting_of(settings);
+  std::vector<json> subjects;
+  for (const std::string& layer : settings.layers) subjects.push_back(subject_of(layer, settings));
+  std::vector<Cell> cells = settings.cells;
+  std::ranges::stable_sort(cells, {}, training_tokens);
+  std::vector<std::int64_t> widths = settings.d_model;
+  std::ranges::sort(widths);
+
+  std::vector<RunSpec> runs;
+  for (const std::int64_t seed : settings.seeds) {
+    for (const Cell& cell : cells) {
+      for (const std::int64_t d_model : widths) {
+        for (const double lr : settings.lr) {
+          const json axes = {{"d_model", d_model}, {"lr", lr}, {"seed", seed}, {"cell", cell_of(cell)}};
+          for (const json& subject : subjects) runs.push_back({subject, axes, setting});
+        }
+      }
+    }
+  }
+  return runs;
+}
+
+std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
+                                       const std::function<RunEstimate(const RunSpec&)>& estimate) {
+  std::map<std::string, std::string> cell_problems;    // cell -> reason, "" when it can be made
+  std::unordered_map<std::string, RunEstimate> known;  // runs that need the same
+  std::vector<std::string> problems;
+  std::vector<RunEstimate> estimates;
+  std::size_t impossible = 0;
+  for (const RunSpec& run : runs) {
+    const json& cell = run.axes.at("cell");
+    const auto [problem, fresh] = cell_problems.try_emplace(cell.dump());
+    if (fresh) {
+      problem->second = cell_problem(cell, run.setting);
+      if (!problem->second.empty()) problems.push_back(problem->second);
+    }
+    RunSpec alike = run;
+    alike.axes.erase("lr");
+    alike.axes.erase("seed");
+    const std::string key = json({alike.subject, alike.axes, alike.setting}).dump();
+    if (!problem->second.empty()) {
+      ++impossible;
+    } else if (const auto at = known.find(key); at != known.end()) {
+      impossible += at->second.parameters < 0 ? 1 : 0;
+      estimates.push_back(at->second);
+    } else {
+      try {
+        estimates.push_back(estimate(run));
+        known[key] = estimates.back();
+      } catch (const UsageError& error) {
+        ++impossible;
+        known[key].parameters = -1;
+        problems.push_back(fmt::format("{} d_model {} {}: {}", run.subject.at("layer").get<std::string>(),
+                                       run.axes.at("d_model").get<std::int64_t>(), describe_cell(run), error.what()));
+      }
+    }
+  }
+  if (problems.empty()) return estimates;
+  throw UsageError("{} of {} runs cannot be met; change or leave out these settings:\n  {}", impossible, runs.size(),
+                   fmt::join(problems, "\n  "));
+}
+
+std::string describe_cell(const RunSpec& spec) {
+  const json& parts = spec.axes.at("cell").at("train");
+  return fmt::format("T {} kv {}", span_of(parts, "seq_len"), span_of(parts, "kv_pairs"));
+}
+
+std::string describe_run(const RunSpec& spec) {
+  return fmt::format("{} d_model {} lr {:.4g} seed {} {}", spec.subject.at("layer").get<std::string>(),
+                     spec.axes.at("d_model").get<std::int64_t>(), spec.axes.at("lr").get<double>(),
+                     spec.axes.at("seed").get<std::int64_t>(), describe_cell(spec));
+}
+
+}  // namespace zoo

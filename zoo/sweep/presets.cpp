@@ -1,0 +1,110 @@
+#include "zoo/sweep/presets.h"
+
+#include <algorithm>
+
+#include "zoo/core/error.h"
+
+namespace zoo {
+
+namespace {
+
+// Common to all: Zoology's model of two blocks without feed-forward, and its regularisation.
+const std::vector<std::pair<std::string, std::string>>& common() {
+  static const std::vector<std::pair<std::string, std::string>> settings = {
+      {"task", "mqar"}, {"backbone", "recall"},  {"embedding-dropout", "0.1"}, {"feed-forward", "none"},
+      {"blocks", "2"},  {"weight-decay", "0.1"}, {"stop-accuracy", "0.99"}};
+  return settings;
+}
+
+std::vector<Preset> make_presets() {
+  std::vector<Preset> all = {
+      {.name = "quick",
+       .description = "minutes on a laptop: attention solves recall at T 64, a fixed state of the same width does not",
+       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv"},
+                               {"layer-option", "attention.positions=learned"},
+                               {"layer-option", "nadaraya_watson.positions=learned"},
+                               {"d-model", "32,64"},
+                               {"lr", "0.003"},
+                               {"seeds", "0"},
+                               {"vocab-size", "256"},
+                               {"seq-len", "64"},
+                               {"kv-pairs", "8"},
+                               {"train-examples", "20000"},
+                               {"test-examples", "1000"},
+                               {"batch-size", "128"},
+                               {"epochs", "8"}}}},
+      {.name = "figure2-small",
+       .description = "the shorter half of Zoology's figure 2 in hours: T 64 and 128, d_model 64 and 128, 16 epochs",
+       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv"},
+                               {"layer-option", "attention.positions=learned"},
+                               {"layer-option", "attention.bias=true"},
+                               {"layer-option", "attention.dropout=0.1"},
+                               {"layer-option", "nadaraya_watson.positions=learned"},
+                               {"d-model", "64,128"},
+                               {"lr", "0.001,0.0031622776601683794,0.01"},  // logspace(-3, -2, 3)
+                               {"seeds", "0"},
+                               {"vocab-size", "8192"},
+                               {"seq-len", "64,128"},
+                               {"kv-pairs", "4,8"},
+                               {"train-examples", "100000"},
+                               {"test-examples", "3000"},
+                               {"batch-size", "512"},
+                               {"epochs", "16"}}}},
+      {.name = "figure2",
+       .description = "Zoology's figure 2 (Arora et al. 2023): accuracy against d_model at T 64 to 512",
+       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv"},
+                               {"layer-option", "attention.positions=learned"},
+                               {"layer-option", "attention.bias=true"},
+                               {"layer-option", "attention.dropout=0.1"},
+                               {"layer-option", "nadaraya_watson.positions=learned"},
+                               {"d-model", "64,128,256,512"},
+                               // logspace(-4, -2, 4)
+                               {"lr", "0.0001,0.00046415888336127773,0.002154434690031882,0.01"},
+                               {"seeds", "0"},
+                               {"vocab-size", "8192"},
+                               {"seq-len", "64,128,256,512"},
+                               {"kv-pairs", "4,8,16,64"},
+                               {"train-examples", "100000"},
+                               {"test-examples", "3000"},
+                               {"batch-size", "512,512,256,128"},
+                               {"epochs", "64"}}}},
+      {.name = "recall-memory",
+       .description = "Based's figure 2 (Arora et al. 2024): accuracy against state bytes, one model on a mixture",
+       .settings = {.values = {{"layers", "base_conv+attention,base_conv+linear_attention,base_conv+nadaraya_watson"},
+                               {"layer-option", "attention.bias=true"},
+                               {"layer-option", "attention.dropout=0.1"},
+                               {"d-model", "64,128"},
+                               // logspace(-3, -1.5, 4)
+                               {"lr", "0.001,0.0031622776601683794,0.01,0.03162277660168379"},
+                               {"seeds", "0"},
+                               {"vocab-size", "8192"},
+                               {"task-option", "random_non_queries=true"},
+                               {"train", "64:4:100000,128:8:20000,256:16:20000,256:32:20000,256:64:20000"},
+                               {"test",
+                                "64:4:1000,64:8:1000,64:16:1000,128:32:1000,256:64:1000,512:128:1000,1024:256:1000"},
+                               {"batch-size", "256"},
+                               {"epochs", "32"}}}},
+  };
+  for (Preset& preset : all) {
+    preset.settings.origin = "preset " + preset.name;
+    preset.settings.values.insert(preset.settings.values.end(), common().begin(), common().end());
+  }
+  return all;
+}
+
+}  // namespace
+
+const std::vector<Preset>& presets() {
+  static const std::vector<Preset> all = make_presets();
+  return all;
+}
+
+const Preset& find_preset(std::string_view name) {
+  const auto at = std::ranges::find(presets(), name, &Preset::name);
+  if (at != presets().end()) return *at;
+  std::vector<std::string> names;
+  for (const Preset& preset : presets()) names.push_back(preset.name);
+  throw UsageError(unknown_name_message("preset", name, names));
+}
+
+}  // namespace zoo

@@ -1,0 +1,74 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace zoo {
+
+/// Examples of one kind: the task's options that make the cell, and how many.
+struct CellPart {
+  std::int64_t seq_len = 0;
+  std::int64_t kv_pairs = 0;
+  std::int64_t examples = 0;
+  bool operator==(const CellPart&) const = default;
+};
+
+/// What one run is trained and tested on; a mixture has several parts of each.
+struct Cell {
+  std::int64_t batch_size = 0;
+  std::vector<CellPart> train;
+  std::vector<CellPart> test;
+  bool operator==(const Cell&) const = default;
+};
+
+/// All that a recall sweep is made of. Its lists multiply into runs.
+struct SweepSettings {
+  std::vector<std::string> layers;  ///< names, or hybrids such as "base_conv+attention"
+  std::vector<std::int64_t> d_model;
+  std::vector<double> lr;
+  std::vector<std::int64_t> seeds;
+  std::vector<Cell> cells;
+  /// For each layer its options as given; checked against the registry when the sweep is planned.
+  std::map<std::string, nlohmann::json> layer_options;
+
+  std::string task;
+  nlohmann::json task_options = nlohmann::json::object();  ///< as given, without those of the cells
+  std::int64_t epochs = 0;
+  std::optional<double> stop_accuracy;  ///< on validation; none: train all epochs
+  std::string backbone;
+  nlohmann::json backbone_options = nlohmann::json::object();
+  std::string feed_forward;
+  nlohmann::json feed_forward_options = nlohmann::json::object();
+  std::int64_t blocks = 0;
+  double weight_decay = 0;
+};
+
+/// Settings as somebody wrote them: names as on the command line without the dashes, values as text. The repeatable
+/// ones (layer-option, option, task-option, backbone-option, feed-forward-option) hold an assignment,
+/// "attention.heads=2".
+struct SettingSource {
+  std::string origin = {};  ///< for messages: "preset quick", "recall.cfg", "the command line"
+  std::vector<std::pair<std::string, std::string>> values = {};
+};
+
+/// One name that a source may set.
+struct SettingName {
+  std::string name;
+  bool repeatable = false;
+  std::string help;
+};
+/// All of them, in the order in which help shows them.
+const std::vector<SettingName>& setting_names();
+
+/// Reads the sources together. The first is a preset; a later one overrides an earlier one name by name, the repeatable
+/// ones key by key. Options that a preset gives to layers, or to a task, backbone or feed-forward, that the sweep does
+/// not use are left out; given by the user they are an error. Throws UsageError for anything that cannot be read, that
+/// is given twice in one source, or that contradicts (a mixture by --train beside --seq-len).
+SweepSettings read_settings(const std::vector<SettingSource>& sources);
+
+}  // namespace zoo
