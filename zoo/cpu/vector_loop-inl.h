@@ -27,9 +27,13 @@ struct Whole {
   HWY_INLINE void store(hn::Vec<D> value, D d, T* to) const {
     hn::StoreU(value, d, to);
   }
-  /// `value` where the array has elements, 0 beyond its end.
+  /// `value` where the array has elements; 0, or `other`, beyond its end.
   template <class D>
   HWY_INLINE hn::Vec<D> masked(D, hn::Vec<D> value) const {
+    return value;
+  }
+  template <class D>
+  HWY_INLINE hn::Vec<D> masked(D, hn::Vec<D> value, hn::Vec<D>) const {
     return value;
   }
 };
@@ -62,6 +66,10 @@ struct Part {
   template <class D>
   HWY_INLINE hn::Vec<D> masked(D d, hn::Vec<D> value) const {
     return hn::IfThenElseZero(hn::FirstN(d, count), value);
+  }
+  template <class D>
+  HWY_INLINE hn::Vec<D> masked(D d, hn::Vec<D> value, hn::Vec<D> other) const {
+    return hn::IfThenElse(hn::FirstN(d, count), value, other);
   }
 };
 

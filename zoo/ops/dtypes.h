@@ -15,9 +15,14 @@ decltype(auto) with_real_type(DType dtype, std::string_view op, const Body& body
   throw Error("{} takes f32 or f64, it was given {}", op, dtype_name(dtype));
 }
 
+/// Throws Error unless x is there.
+inline void check_defined(const Tensor& x, std::string_view op) {
+  if (!x.defined()) throw Error("{} was given an undefined tensor", op);
+}
+
 /// Throws Error unless x is there and holds f32 or f64.
 inline void check_real(const Tensor& x, std::string_view op) {
-  if (!x.defined()) throw Error("{} was given an undefined tensor", op);
+  check_defined(x, op);
   with_real_type(x.dtype(), op, [](auto) {});
 }
 

@@ -194,7 +194,7 @@ Tensor add_scalar(const Tensor& x, double term) {
 }
 
 Tensor cast(const Tensor& x, DType dtype) {
-  if (!x.defined()) throw Error("cast was given an undefined tensor");
+  check_defined(x, "cast");
   if (dtype == x.dtype()) return x;
   return apply_one(std::make_unique<Cast>(dtype), {x});
 }

@@ -1,0 +1,117 @@
+#include "zoo/cpu/softmax.h"
+
+#include "zoo/ops/dtypes.h"
+#include "zoo/ops/op_cases.h"
+#include "zoo/ops/ops.h"
+
+namespace zoo::ops {
+
+namespace {
+
+// x without the largest value of each row, a constant that the result does not depend on.
+Tensor shifted(const Tensor& x) {
+  if (x.size() == 0) return x;
+  return sub(x, max(x.detach(), -1, true));
+}
+
+std::int64_t rows_of(const Tensor& x) {
+  return x.size() == 0 ? 0 : x.size() / x.dim(-1);
+}
+
+class Softmax final : public FusedOp {
+ public:
+  std::string_view name() const override { return "softmax"; }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    const Tensor exponentials = exp(shifted(inputs[0]));
+    return {exponentials / sum(exponentials, -1, true)};
+  }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    const Tensor& x = inputs[0];
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    with_real_type(x.dtype(), name(),
+                   [&]<typename T>(T) { cpu::softmax(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>()); });
+    return {y};
+  }
+
+  Tensors backward(const Executed& executed) override {
+    const Tensor& y = executed.outputs[0];
+    const Tensor grad = executed.output_grad();
+    Tensor result = Tensor::empty(y.shape(), y.dtype());
+    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
+      cpu::softmax_backward(y.data<T>(), grad.data<T>(), rows_of(y), y.dim(-1), result.data<T>());
+    });
+    return {result};
+  }
+
+  bool keeps_outputs() const override { return true; }
+};
+
+class LogSoftmax final : public FusedOp {
+ public:
+  std::string_view name() const override { return "log_softmax"; }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    const Tensor x = shifted(inputs[0]);
+    return {x - log(sum(exp(x), -1, true))};
+  }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    const Tensor& x = inputs[0];
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    with_real_type(x.dtype(), name(),
+                   [&]<typename T>(T) { cpu::log_softmax(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>()); });
+    return {y};
+  }
+
+  Tensors backward(const Executed& executed) override {
+    const Tensor& y = executed.outputs[0];
+    const Tensor grad = executed.output_grad();
+    Tensor result = Tensor::empty(y.shape(), y.dtype());
+    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
+      cpu::log_softmax_backward(y.data<T>(), grad.data<T>(), rows_of(y), y.dim(-1), result.data<T>());
+    });
+    return {result};
+  }
+
+  bool keeps_outputs() const override { return true; }
+};
+
+void check_softmax(const Tensor& x, std::string_view op) {
+  check_real(x, op);
+  if (x.rank() == 0) throw Error("{} runs over the last axis, it was given a scalar", op);
+}
+
+}  // namespace
+
+Tensor softmax(const Tensor& x) {
+  check_softmax(x, "softmax");
+  return apply_one(std::make_unique<Softmax>(), {x});
+}
+
+Tensor log_softmax(const Tensor& x) {
+  check_softmax(x, "log_softmax");
+  return apply_one(std::make_unique<LogSoftmax>(), {x});
+}
+
+namespace {
+
+OpEntry softmax_entry(std::string name, Tensor (*call)(const Tensor&)) {
+  OpEntry entry{.name = std::move(name), .cases = {}};
+  for (const auto& [what, shape] :
+       {std::pair{"plain", Shape{4, 16}}, std::pair{"odd sizes", Shape{2, 3, 37}}, std::pair{"one class", Shape{3, 1}},
+        std::pair{"vector", Shape{5}}, std::pair{"no rows", Shape{0, 4}}, std::pair{"no classes", Shape{3, 0}}}) {
+    entry.cases.push_back({.name = what, .inputs = {{.shape = shape}}, .call = [call](std::span<const Tensor> inputs) {
+                             return Tensors{call(inputs[0])};
+                           }});
+  }
+  return entry;
+}
+
+const OpRegistration softmax_registration(softmax_entry("softmax", softmax));
+const OpRegistration log_softmax_registration(softmax_entry("log_softmax", log_softmax));
+
+}  // namespace
+
+}  // namespace zoo::ops
