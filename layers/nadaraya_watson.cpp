@@ -77,7 +77,8 @@ class NadarayaWatson final : public Layer {
 
   static Tensor softmax_average(const Tensor& q, const Tensor& k, const Tensor& y, const Tensor& key_bias, double scale,
                                 std::int64_t T, const Context& context) {
-    const ops::AttentionOptions options{.scale = scale};
+    ops::AttentionOptions options;
+    options.scale = scale;
     return context.rows != nullptr ? ops::attention(q, k, y, key_bias, *context.rows, T, options)
                                    : ops::attention(q, k, y, key_bias, options);
   }

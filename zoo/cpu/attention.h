@@ -28,11 +28,48 @@ struct AttentionSizes {
   std::pair<std::int64_t, std::int64_t> visible(std::int64_t position) const {
     return {window > 0 ? std::max<std::int64_t>(0, position + 1 - window) : 0, position + 1};
   }
+  std::int64_t visible_count(std::int64_t position) const { return visible(position).second - visible(position).first; }
 };
 
-/// The dropout of the weights, [B,H,Tq,Tk]: 0, or 1/(1-p). The number for key s is number s of the stream
-/// random.fold(first_sequence + b).fold(h).fold(position of the query), whatever the tiling and the batch's cut.
-void attention_dropout_mask(const AttentionSizes& sizes, float* mask);
-void attention_dropout_mask(const AttentionSizes& sizes, double* mask);
+/// Row-major, as ops::attention takes them. With `rows`, q holds the queries of these rows (b * Tq + t) alone, those of
+/// sequence b from offsets[b] on; otherwise both are nullptr.
+template <typename T>
+struct AttentionInputs {
+  const T* q;
+  const T* k;
+  const T* v;
+  const T* key_bias;  ///< or nullptr
+  const std::int32_t* rows;
+  const std::int32_t* offsets;
+};
+
+/// y, and for the backward the log-sum-exp of each query's scores, [queries, H].
+template <typename T>
+struct AttentionOutputs {
+  T* y;
+  T* log_sum;
+};
+
+/// As the inputs; key_bias is nullptr where nobody wants it.
+template <typename T>
+struct AttentionGradients {
+  T* q;
+  T* k;
+  T* v;
+  T* key_bias;
+};
+
+/// Streaming softmax over tiles (Milakov and Gimelshein 2018; Dao et al. 2022): the matrix of scores is never whole.
+void attention_forward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
+                       const AttentionOutputs<float>& outputs);
+void attention_forward(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
+                       const AttentionOutputs<double>& outputs);
+/// The gradients of the inputs for dy, the gradient of y; weights are computed again from the log-sum-exp.
+void attention_backward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
+                        const AttentionOutputs<const float>& outputs, const float* dy,
+                        const AttentionGradients<float>& gradients);
+void attention_backward(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
+                        const AttentionOutputs<const double>& outputs, const double* dy,
+                        const AttentionGradients<double>& gradients);
 
 }  // namespace zoo::cpu

@@ -5,6 +5,9 @@
 #include <utility>
 
 #include "zoo/core/error.h"
+#include "zoo/core/flops.h"
+#include "zoo/cpu/attention_dropout.h"
+#include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
 
 namespace zoo::ops {
@@ -28,11 +31,16 @@ Tensor visibility_mask(const cpu::AttentionSizes& sizes, DType dtype) {
 Tensor dropout_mask(const cpu::AttentionSizes& sizes, DType dtype) {
   Tensor mask = Tensor::empty({sizes.batch, sizes.heads, sizes.queries, sizes.keys}, dtype);
   if (dtype == DType::f32) {
-    cpu::attention_dropout_mask(sizes, mask.data<float>());
+    cpu::attention_dropout(sizes, mask.data<float>());
   } else {
-    cpu::attention_dropout_mask(sizes, mask.data<double>());
+    cpu::attention_dropout(sizes, mask.data<double>());
   }
   return mask;
+}
+
+template <typename T, typename AnyTensor>
+auto data_or_null(AnyTensor& tensor) {
+  return tensor.defined() ? tensor.template data<T>() : nullptr;
 }
 
 // Inputs: q, k, v, key_bias or undefined, and for some rows only their indices and offsets. Outputs: y and, for the
@@ -43,6 +51,38 @@ class Attention final : public FusedOp {
 
   std::string_view name() const override { return "attention"; }
   bool keeps_outputs() const override { return true; }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
+      using T = decltype(zero);
+      const Tensor& q = inputs[0];
+      Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
+      Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
+      cpu::attention_forward(sizes_, pointers<T>(inputs), {y.data<T>(), log_sum.data<T>()});
+      count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+      return {y, log_sum};
+    });
+  }
+
+  Tensors backward(const Executed& executed) override {
+    // Nobody but this op reads the second output.
+    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
+      using T = decltype(zero);
+      Tensors gradients(executed.inputs.size());
+      for (std::size_t i = 0; i < 3; ++i) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
+      if (executed.inputs[3].defined()) gradients[3] = Tensor::empty(executed.inputs[3].shape(), dtype_of<T>);
+      const Tensor dy = executed.output_grad(0);
+      cpu::attention_backward(
+          sizes_, pointers<T>(executed.inputs), {executed.outputs[0].data<T>(), executed.outputs[1].data<T>()},
+          dy.data<T>(),
+          {gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>(), data_or_null<T>(gradients[3])});
+      count_flops(4.0 * visible_pairs(executed.inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        if (!executed.needs(i)) gradients[i] = {};
+      }
+      return gradients;
+    });
+  }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
     const Tensor &k = inputs[1], &v = inputs[2], &key_bias = inputs[3], &indices = inputs[4];
@@ -74,6 +114,29 @@ class Attention final : public FusedOp {
   }
 
  private:
+  template <typename T>
+  cpu::AttentionInputs<T> pointers(std::span<const Tensor> inputs) const {
+    return {inputs[0].data<T>(),
+            inputs[1].data<T>(),
+            inputs[2].data<T>(),
+            data_or_null<T>(inputs[3]),
+            data_or_null<std::int32_t>(inputs[4]),
+            data_or_null<std::int32_t>(inputs[5])};
+  }
+
+  // Pairs of a query and a key that it sees, over all sequences and heads.
+  double visible_pairs(std::span<const Tensor> inputs) const {
+    std::int64_t pairs = 0;
+    if (inputs[4].defined()) {
+      for (const std::int32_t row : inputs[4].values<std::int32_t>()) {
+        pairs += sizes_.visible_count(sizes_.first_query + row % sizes_.queries);
+      }
+      return static_cast<double>(pairs * sizes_.heads);
+    }
+    for (std::int64_t t = 0; t < sizes_.queries; ++t) pairs += sizes_.visible_count(sizes_.first_query + t);
+    return static_cast<double>(pairs * sizes_.batch * sizes_.heads);
+  }
+
   cpu::AttentionSizes sizes_;
 };
 

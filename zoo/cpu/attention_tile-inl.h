@@ -1,0 +1,150 @@
+// What attention's forward and backward kernels share: a tile of queries against a tile of keys, and who sees whom.
+// Included once for each instruction set (hence no #pragma once).
+#if defined(ZOO_CPU_ATTENTION_TILE_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ZOO_CPU_ATTENTION_TILE_INL_H_
+#undef ZOO_CPU_ATTENTION_TILE_INL_H_
+#else
+#define ZOO_CPU_ATTENTION_TILE_INL_H_
+#endif
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "hwy/highway.h"
+#include "zoo/cpu/attention.h"
+#include "zoo/cpu/small_matmul-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace zoo::cpu::HWY_NAMESPACE {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Queries and keys of a tile. Scores are kept transposed, [key][query]: what belongs to a query (its largest score, its
+// sum) then lies along vectors, and no sum across a vector's lanes is needed.
+inline constexpr std::int64_t tile = 64;
+
+// Some queries of one head of one sequence, at ascending positions, with what the kernels need of them.
+template <typename T>
+class QueryTile {
+ public:
+  QueryTile(const AttentionSizes& sizes, std::int64_t count) : sizes_(&sizes), count_(count) {}
+
+  void set_position(std::int64_t i, std::int64_t position) {
+    positions_[i] = position;
+    lane_positions_[i] = static_cast<T>(position);
+  }
+  // Lanes beyond the last query repeat it: whole vectors are computed.
+  void fill_lanes() { std::fill(lane_positions_ + count_, lane_positions_ + tile, lane_positions_[count_ - 1]); }
+
+  std::int64_t count() const { return count_; }
+  std::int64_t position(std::int64_t i) const { return positions_[std::min(i, count_ - 1)]; }
+  const T* lane_positions() const { return lane_positions_; }
+
+  // The keys [first, second) that queries [i, i + n) see, any of them.
+  std::pair<std::int64_t, std::int64_t> keys_of(std::int64_t i, std::int64_t n) const {
+    return {sizes_->visible(position(i)).first, sizes_->visible(position(i + n - 1)).second};
+  }
+  // The queries [first, second) that see any of the keys [s, s + n).
+  std::pair<std::int64_t, std::int64_t> queries_of(std::int64_t s, std::int64_t n) const {
+    const std::int64_t* end = positions_ + count_;
+    const std::int64_t first = std::lower_bound(positions_, end, s) - positions_;
+    if (sizes_->window == 0) return {first, count_};
+    return {first, std::lower_bound(positions_, end, s + n - 1 + sizes_->window) - positions_};
+  }
+  // Whether every one of queries [i, i + n) sees every one of keys [s, end).
+  bool all_see(std::int64_t i, std::int64_t n, std::int64_t s, std::int64_t end) const {
+    return sizes_->visible(position(i + n - 1)).first <= s && end <= sizes_->visible(position(i)).second;
+  }
+
+ private:
+  const AttentionSizes* sizes_;
+  std::int64_t count_;
+  std::int64_t positions_[tile] = {};
+  alignas(64) T lane_positions_[tile] = {};
+};
+
+// The tile's scores: scores[s][i] = q_i . k_s for keys [first, first + keys), in whole vectors around what is visible.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void multiply_scores(D d, const QueryTile<T>& queries, std::int64_t first, std::int64_t keys,
+                                std::int64_t terms, const Rowwise<const T>& k, const T* q_transposed, T* scores) {
+  constexpr std::int64_t lanes = hn::MaxLanes(d);
+  small_matmul_within<false>(d, keys, Strided<T>{k.data, k.stride, 1}, Rowwise<const T>{q_transposed, tile},
+                             Rowwise<T>{scores, tile}, [&queries, first, terms](std::int64_t s, std::int64_t n) {
+                               const auto [begin, end] = queries.queries_of(first + s, n);
+                               return BlockRange{begin / lanes * lanes, (end + lanes - 1) / lanes * lanes, 0, terms};
+                             });
+}
+
+// result (+)= weights^T values: for each query the sum over the keys that it sees. weights is [key][query].
+template <bool add, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void sum_over_keys(D d, const QueryTile<T>& queries, std::int64_t first, std::int64_t keys,
+                              std::int64_t columns, const T* weights, const Rowwise<const T>& values,
+                              const Rowwise<T>& result) {
+  small_matmul_within<add>(
+      d, queries.count(), Strided<T>{weights, 1, tile}, values, result,
+      [&queries, first, keys, columns](std::int64_t i, std::int64_t n) {
+        const auto [begin, end] = queries.keys_of(i, n);
+        return BlockRange{0, columns, std::max(begin - first, std::int64_t{0}), std::min(end - first, keys)};
+      });
+}
+
+// result += weights values: for each key the sum over the queries that see it. weights is [key][query].
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void sum_over_queries(D d, const QueryTile<T>& queries, std::int64_t first, std::int64_t keys,
+                                 std::int64_t columns, const T* weights, const Rowwise<const T>& values,
+                                 const Rowwise<T>& result) {
+  small_matmul_within<true>(d, keys, Strided<T>{weights, tile, 1}, values, result,
+                            [&queries, first, columns](std::int64_t s, std::int64_t n) {
+                              const auto [begin, end] = queries.queries_of(first + s, n);
+                              return BlockRange{0, columns, begin, end};
+                            });
+}
+
+// Calls body(i, s_begin, s_end, hidden) for each vector of queries i with the keys of the tile that any of them sees,
+// relative to the tile. hidden tells whether some of them see less.
+template <class D, typename T, class Body>
+HWY_INLINE void for_query_vectors(D d, const QueryTile<T>& queries, std::int64_t first, std::int64_t keys,
+                                  const Body& body) {
+  constexpr std::int64_t lanes = hn::MaxLanes(d);
+  for (std::int64_t i = 0; i < queries.count(); i += lanes) {
+    const auto [begin, end] = queries.keys_of(i, lanes);
+    const std::int64_t s_begin = std::clamp<std::int64_t>(begin - first, 0, keys);
+    const std::int64_t s_end = std::clamp<std::int64_t>(end - first, s_begin, keys);
+    body(i, s_begin, s_end, !queries.all_see(i, lanes, first + s_begin, first + s_end));
+  }
+}
+
+// Rows of a tile outside [begin, end), for one vector of queries.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void clear_outside(D d, std::int64_t begin, std::int64_t end, std::int64_t keys, T* column) {
+  for (std::int64_t s = 0; s < begin; ++s) hn::StoreU(hn::Zero(d), d, column + s * tile);
+  for (std::int64_t s = end; s < keys; ++s) hn::StoreU(hn::Zero(d), d, column + s * tile);
+}
+
+// score * scale + bias; -infinity where the query does not see the key.
+template <typename T>
+struct ScoreRule {
+  const AttentionSizes* sizes;
+  std::int64_t first;  // position of the tile's key 0
+  const T* bias;       // of the tile's key 0, or nullptr
+  std::int64_t bias_stride;
+
+  template <class D>
+  HWY_INLINE hn::Vec<D> operator()(D d, hn::Vec<D> product, hn::Vec<D> positions, std::int64_t s, bool hidden) const {
+    const auto scale = hn::Set(d, static_cast<T>(sizes->scale));
+    auto score =
+        bias == nullptr ? hn::Mul(product, scale) : hn::MulAdd(product, scale, hn::Set(d, bias[s * bias_stride]));
+    if (!hidden) return score;
+    const auto none = hn::Set(d, -std::numeric_limits<T>::infinity());
+    score = hn::IfThenElse(hn::Ge(positions, hn::Set(d, static_cast<T>(first + s))), score, none);
+    if (sizes->window == 0) return score;
+    return hn::IfThenElse(hn::Lt(positions, hn::Set(d, static_cast<T>(first + s + sizes->window))), score, none);
+  }
+};
+
+}  // namespace zoo::cpu::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#endif  // include guard, by target
