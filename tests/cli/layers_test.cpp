@@ -23,11 +23,11 @@ TEST(Layers, DescribesOneForPeople) {
                                    HasSubstr("shift=1  how many tokens back (a whole number from 1 to 4096)")));
 }
 
-// Every layer and feed-forward can be described, alone and in the list, in the same words.
+// Every layer, feed-forward and backbone can be described, alone and in the list, in the same words.
 TEST(Layers, JsonOfAllIsTheJsonOfEach) {
   const auto all = nlohmann::json::parse(layers({"--json"}).output);
   ASSERT_FALSE(all["layers"].empty());
-  for (const auto& part : {all["layers"], all["feed_forwards"]}) {
+  for (const auto& part : {all["layers"], all["feed_forwards"], all["backbones"]}) {
     for (const auto& layer : part) {
       const std::string name = layer["name"];
       EXPECT_EQ(nlohmann::json::parse(layers({name, "--json"}).output), layer) << name;

@@ -10,11 +10,13 @@
 #include "zoo/core/plugin_file.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/core/task.h"
-#include "zoo/nn/layer.h"
+#include "zoo/nn/backbone.h"
 
 namespace zoo {
 
 namespace {
+
+constexpr std::int64_t default_width = 64;
 
 /// Standard output as it was, while the plugin's own output goes to standard error.
 class Report {
@@ -51,7 +53,7 @@ void construct_layers(Report& report, std::string_view kind, const Registry<Laye
   for (std::size_t i = first; i < registry.entries().size(); ++i) {
     const LayerEntry& entry = registry.entries()[i];
     std::vector<LayerCase> cases = entry.test_cases;
-    cases.insert(cases.begin(), LayerCase{.d_model = cases.empty() ? 64 : cases.front().d_model});
+    cases.insert(cases.begin(), LayerCase{.d_model = cases.empty() ? default_width : cases.front().d_model});
     for (const LayerCase& settings : cases) {
       report.step(fmt::format("constructing {} '{}' with d_model={} and {}", kind, entry.name, settings.d_model,
                               settings.options.dump()));
@@ -61,6 +63,28 @@ void construct_layers(Report& report, std::string_view kind, const Registry<Laye
       if (entry.make(builder) == nullptr) throw Error("{} '{}' was not made: nullptr came back", kind, entry.name);
       if (entry.wishes) entry.wishes(options);
     }
+  }
+}
+
+/// What stands where a backbone wants a layer.
+class Identity final : public Layer {
+ public:
+  Tensor forward(const Tensor& x, State&, const Context&) override { return x; }
+};
+
+void construct_backbones(Report& report, std::size_t first) {
+  for (std::size_t i = first; i < backbone_registry().entries().size(); ++i) {
+    const BackboneEntry& entry = backbone_registry().entries()[i];
+    report.step(fmt::format("constructing backbone '{}'", entry.name));
+    const Options options(entry.options, {}, "backbone " + entry.name);
+    Parameters parameters;
+    Builder builder(default_width, options, parameters);
+    BackboneParts parts;
+    parts.mixers.push_back(std::make_unique<Identity>());
+    if (entry.make(builder, std::move(parts)) == nullptr) {
+      throw Error("backbone '{}' was not made: nullptr came back", entry.name);
+    }
+    if (entry.initialization) entry.initialization(1);
   }
 }
 
@@ -88,11 +112,13 @@ int probe_plugin(const std::string& path, const std::vector<std::string>& earlie
     for (const std::string& other : earlier) open_plugin(other);
     const std::size_t layers = layer_registry().entries().size();
     const std::size_t feed_forwards = feed_forward_registry().entries().size();
+    const std::size_t backbones = backbone_registry().entries().size();
     const std::size_t tasks = task_registry().entries().size();
     report.step("opening it");
     open_plugin(path);
     construct_layers(report, "layer", layer_registry(), layers);
     construct_layers(report, "feed-forward", feed_forward_registry(), feed_forwards);
+    construct_backbones(report, backbones);
     construct_tasks(report, tasks);
   } catch (const std::exception& error) {
     report.refuse(error.what());
