@@ -39,9 +39,9 @@ class SweepRun : public ::testing::Test {
     const std::string script =
         "read -r request\n"
         "seed=$(echo \"$request\" | sed 's/.*\"seed\":\\([0-9]*\\).*/\\1/')\n"
-        "echo started >> '" +
+        "echo started >> \"" +
         file("started.$seed") +
-        "'\n"
+        "\"\n"
         "epoch() { echo '{\"what\":\"epoch\",\"epoch\":'$1',\"train_loss\":'$2',\"validation_loss\":0,"
         "\"validation_accuracy\":0,\"learning_rate\":0.1,\"seconds\":1}' >&3; }\n"
         "finish() { echo '{\"what\":\"end\",\"status\":\"'$1'\",\"message\":\"\",\"summary\":{\"epochs\":1},"
