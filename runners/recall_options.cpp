@@ -188,7 +188,7 @@ std::optional<RecallOptions> parse_recall_options(std::span<const std::string> a
   std::vector<SettingSource> sources = {preset.settings};
   if (config) sources.push_back({file, from_file});
   sources.push_back({command_line, given});
-  options.settings = read_settings(sources);
+  options.settings = read_sweep_settings(sources);
   return options;
 }
 

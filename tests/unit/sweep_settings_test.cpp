@@ -19,7 +19,7 @@ using ::testing::HasSubstr;
 using Values = std::vector<std::pair<std::string, std::string>>;
 
 SweepSettings preset_with(const std::string& preset, const Values& given) {
-  return read_settings({find_preset(preset).settings, {.origin = "the command line", .values = given}});
+  return read_sweep_settings({find_preset(preset).settings, {.origin = "the command line", .values = given}});
 }
 
 std::string message_of(const std::function<void()>& action) {
@@ -93,7 +93,7 @@ TEST(SweepPresets, EachCanBeReadAndIsFoundByNameOnly) {
 }
 
 TEST(SweepSettings, LaterSourcesWinNameByNameAndKeyByKey) {
-  const SweepSettings settings = read_settings(
+  const SweepSettings settings = read_sweep_settings(
       {find_preset("quick").settings,
        {.origin = "a file", .values = {{"epochs", "3"}, {"lr", "0.1"}, {"layer-option", "attention.heads=2"}}},
        {.origin = "the command line", .values = {{"lr", "0.2,0.3"}, {"layer-option", "attention.positions=rope"}}}});

@@ -9,8 +9,8 @@
 
 #include "zoo/core/error.h"
 #include "zoo/core/task.h"
-#include "zoo/nn/layer.h"
-#include "zoo/sweep/text.h"
+#include "zoo/nn/backbone.h"
+#include "zoo/nn/model.h"
 
 namespace zoo {
 
@@ -19,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 json subject_of(const std::string& layer, const SweepSettings& settings) {
-  const auto parts = split(layer, '+');
+  const auto parts = layer_parts(layer);
   if (std::ssize(parts) > settings.blocks) {
     throw UsageError("layer '{}' has {} parts, but the model has {} blocks; give --blocks {}", layer, parts.size(),
                      settings.blocks, parts.size());
@@ -65,6 +65,7 @@ json common_task_options(const SweepSettings& settings) {
 }
 
 json setting_of(const SweepSettings& settings) {
+  const BackboneEntry& backbone = backbone_registry().get(settings.backbone);
   const LayerEntry* feed_forward =
       settings.feed_forward == "none" ? nullptr : &feed_forward_registry().get(settings.feed_forward);
   if (feed_forward == nullptr && !settings.feed_forward_options.empty()) {
@@ -81,7 +82,8 @@ json setting_of(const SweepSettings& settings) {
           {"epochs", settings.epochs},
           {"stop_accuracy", settings.stop_accuracy ? json(*settings.stop_accuracy) : json()},
           {"backbone", settings.backbone},
-          {"backbone_options", settings.backbone_options},
+          {"backbone_options",
+           Options(backbone.options, settings.backbone_options, "backbone " + settings.backbone).json()},
           {"feed_forward", settings.feed_forward},
           {"feed_forward_options", feed_forward_options},
           {"blocks", settings.blocks},

@@ -270,7 +270,7 @@ const std::vector<SettingName>& setting_names() {
   return names;
 }
 
-SweepSettings read_settings(const std::vector<SettingSource>& sources) {
+SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {
   const Merged merged = merge(sources);
   SweepSettings settings;
   settings.layers = split_list("--layers", merged.get("layers"));

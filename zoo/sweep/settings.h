@@ -69,6 +69,6 @@ const std::vector<SettingName>& setting_names();
 /// ones key by key. Options that a preset gives to layers, or to a task, backbone or feed-forward, that the sweep does
 /// not use are left out; given by the user they are an error. Throws UsageError for anything that cannot be read, that
 /// is given twice in one source, or that contradicts (a mixture by --train beside --seq-len).
-SweepSettings read_settings(const std::vector<SettingSource>& sources);
+SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources);
 
 }  // namespace zoo

@@ -118,7 +118,7 @@ class Sweep {
     result_.done += status == RunStatus::done ? 1 : 0;
     result_.diverged += status == RunStatus::diverged ? 1 : 0;
     result_.failed += status == RunStatus::failed ? 1 : 0;
-    progress.finish(job, words(status, end));
+    progress.finish(job, stopped ? "interrupted" : words(status, end));
   }
 
   static std::string words(RunStatus status, const RunEnd& end) {
