@@ -27,6 +27,8 @@ inline constexpr std::int32_t unlabelled = -100;
 struct Example {
   std::vector<std::int32_t> tokens;  ///< [T]
   std::vector<std::int32_t> labels;  ///< [T]
+
+  bool operator==(const Example&) const = default;
 };
 
 /// A named number that sorts examples for reporting, such as kv_pairs=8.

@@ -1,0 +1,215 @@
+// What every registered task must keep to, at each of its test cases. A test case needs enough different examples that
+// none comes twice among a few thousand.
+
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <set>
+#include <thread>
+#include <utility>
+
+#include "zoo/core/task.h"
+
+namespace zoo {
+namespace {
+
+constexpr Split all_splits[] = {Split::train, Split::validation, Split::test};
+
+struct Case {
+  std::string task;
+  std::size_t number;
+};
+
+std::vector<Case> all_cases() {
+  std::vector<Case> cases;
+  for (const TaskEntry& entry : task_registry().entries()) {
+    for (std::size_t i = 0; i < entry.test_cases.size(); ++i) cases.push_back({entry.name, i});
+  }
+  return cases;
+}
+
+class TaskConformance : public testing::TestWithParam<Case> {
+ protected:
+  void SetUp() override {
+    const nlohmann::json& options = task_registry().get(GetParam().task).test_cases[GetParam().number];
+    SCOPED_TRACE(options.dump());
+    ASSERT_TRUE(options.is_object());
+    task_ = make_task(GetParam().task, options);
+  }
+
+  Example example(Split split, std::uint64_t seed, std::uint64_t index) const {
+    Example made;
+    task_->generate(split, seed, index, made);
+    return made;
+  }
+
+  std::unique_ptr<Task> task_;
+};
+
+TEST_P(TaskConformance, ExamplesAreOfTheLengthAndVocabularyPromised) {
+  ASSERT_GE(task_->seq_len(), 1);
+  ASSERT_GE(task_->vocab_size(), 1);
+  for (const Split split : all_splits) {
+    for (std::uint64_t index = 0; index < 300; ++index) {
+      const Example made = example(split, 3, index);
+      ASSERT_EQ(static_cast<std::int64_t>(made.tokens.size()), task_->seq_len());
+      ASSERT_EQ(static_cast<std::int64_t>(made.labels.size()), task_->seq_len());
+      for (const std::int32_t token : made.tokens) {
+        ASSERT_GE(token, 0);
+        ASSERT_LT(token, task_->vocab_size());
+      }
+      std::int64_t labelled = 0;
+      for (const std::int32_t label : made.labels) {
+        if (label == unlabelled) continue;
+        ++labelled;
+        ASSERT_GE(label, 0);
+        ASSERT_LT(label, task_->vocab_size());
+      }
+      ASSERT_GE(labelled, 1) << "nothing to learn in example " << index;
+    }
+  }
+}
+
+TEST_P(TaskConformance, AnExampleIsTheSameWheneverItIsMade) {
+  const std::uint64_t indices[] = {0, 1, 2, 3, 1000, 999'999'999'999, UINT64_MAX};
+  for (const Split split : all_splits) {
+    std::vector<Example> forward, backward;
+    for (const std::uint64_t index : indices) forward.push_back(example(split, 1, index));
+    std::ranges::for_each(std::rbegin(indices), std::rend(indices),
+                          [&](std::uint64_t index) { backward.push_back(example(split, 1, index)); });
+    std::ranges::reverse(backward);
+    EXPECT_TRUE(forward == backward);
+  }
+  const auto again = make_task(GetParam().task, task_registry().get(GetParam().task).test_cases[GetParam().number]);
+  Example made;
+  again->generate(Split::train, 1, 5, made);
+  EXPECT_TRUE(made == example(Split::train, 1, 5));
+}
+
+TEST_P(TaskConformance, EveryElementIsWrittenWhateverWasThere) {
+  const auto length = static_cast<std::size_t>(task_->seq_len());
+  for (const std::size_t size : {std::size_t{0}, length / 2, length, 3 * length}) {
+    Example reused{std::vector<std::int32_t>(size, 77'777), std::vector<std::int32_t>(size, 77'777)};
+    task_->generate(Split::test, 2, 11, reused);
+    EXPECT_TRUE(reused == example(Split::test, 2, 11)) << size;
+    const std::int32_t *tokens = reused.tokens.data(), *labels = reused.labels.data();
+    task_->generate(Split::test, 2, 12, reused);
+    EXPECT_EQ(reused.tokens.data(), tokens) << "the memory of tokens must be reused";
+    EXPECT_EQ(reused.labels.data(), labels) << "the memory of labels must be reused";
+  }
+}
+
+TEST_P(TaskConformance, SplitsAndSeedsShareNoExample) {
+  std::map<std::pair<std::vector<std::int32_t>, std::vector<std::int32_t>>, std::string> seen;
+  for (const std::uint64_t seed : {0, 1}) {
+    for (const Split split : all_splits) {
+      for (std::uint64_t index = 0; index < 2000; ++index) {
+        const std::string name =
+            std::to_string(index) + " of " + std::string(split_name(split)) + ", seed " + std::to_string(seed);
+        const Example made = example(split, seed, index);
+        const auto [other, is_new] = seen.emplace(std::pair(made.tokens, made.labels), name);
+        ASSERT_TRUE(is_new) << "examples " << other->second << " and " << name << " are equal";
+      }
+    }
+  }
+}
+
+TEST_P(TaskConformance, ThreadsAgree) {
+  constexpr std::uint64_t count = 500;
+  std::vector<Example> up(count), down(count);
+  std::thread first([&] {
+    for (std::uint64_t i = 0; i < count; ++i) task_->generate(Split::train, 4, i, up[i]);
+  });
+  std::thread second([&] {
+    for (std::uint64_t i = count; i-- > 0;) task_->generate(Split::train, 4, i, down[i]);
+  });
+  first.join();
+  second.join();
+  EXPECT_TRUE(up == down);
+}
+
+TEST_P(TaskConformance, DescribesItsExamplesAndSlices) {
+  const std::string text = task_->describe(example(Split::train, 0, 0));
+  EXPECT_FALSE(text.empty());
+  EXPECT_NE(text, task_->describe(example(Split::train, 0, 1)));
+  std::set<std::string> names;
+  for (const Slice& slice : task_->slices()) {
+    EXPECT_FALSE(slice.name.empty());
+    EXPECT_TRUE(names.insert(slice.name).second) << slice.name << " is there twice";
+  }
+}
+
+// Counts of labels, and the most frequent one.
+class LabelCounts {
+ public:
+  void add(std::int32_t label) { ++counts_[label]; }
+  bool contains(std::int32_t label) const { return counts_.contains(label); }
+  std::int64_t count(std::int32_t label) const { return contains(label) ? counts_.at(label) : 0; }
+  // The label with the greatest value of `weight`, the smallest such label; unlabelled when there are none.
+  template <typename Weight>
+  std::int32_t best(const Weight& weight) const {
+    std::int32_t best = unlabelled;
+    for (const auto& [label, count] : counts_) {
+      if (best == unlabelled || weight(label) > weight(best)) best = label;
+    }
+    return best;
+  }
+
+ private:
+  std::map<std::int32_t, std::int64_t> counts_;
+};
+
+// A model that knows only the position predicts there the label most frequent in training. It must not beat the same
+// model which ignores how frequent labels are at that position, but for which of them are possible there.
+TEST_P(TaskConformance, ThePositionDoesNotTellTheAnswer) {
+  constexpr std::uint64_t count = 3000;
+  const auto length = static_cast<std::size_t>(task_->seq_len());
+  std::vector<LabelCounts> at(length);
+  LabelCounts everywhere;
+  Example made;
+  for (std::uint64_t index = 0; index < count; ++index) {
+    task_->generate(Split::train, 0, index, made);
+    for (std::size_t t = 0; t < length; ++t) {
+      if (made.labels[t] == unlabelled) continue;
+      at[t].add(made.labels[t]);
+      everywhere.add(made.labels[t]);
+    }
+  }
+  std::vector<std::int32_t> by_position, by_frequency;
+  for (const LabelCounts& here : at) {
+    by_position.push_back(here.best([&](std::int32_t label) { return here.count(label); }));
+    by_frequency.push_back(here.best([&](std::int32_t label) { return everywhere.count(label); }));
+  }
+  double labelled = 0, position_correct = 0, frequency_correct = 0;
+  for (std::uint64_t index = 0; index < count; ++index) {
+    task_->generate(Split::test, 0, index, made);
+    for (std::size_t t = 0; t < length; ++t) {
+      if (made.labels[t] == unlabelled) continue;
+      ++labelled;
+      position_correct += made.labels[t] == by_position[t];
+      frequency_correct += made.labels[t] == by_frequency[t];
+    }
+  }
+  // Both counts scatter by about the square root of what is expected; five such deviations, and a few for small counts.
+  const double allowed = frequency_correct + 5 * std::sqrt(2 * frequency_correct) + 10;
+  EXPECT_LE(position_correct, allowed) << "of " << labelled << " labelled positions";
+}
+
+INSTANTIATE_TEST_SUITE_P(Registered, TaskConformance, testing::ValuesIn(all_cases()),
+                         [](const testing::TestParamInfo<Case>& tested) {
+                           return tested.param.task + "_" + std::to_string(tested.param.number);
+                         });
+
+TEST(TaskRegistry, EveryTaskIsDescribedAndHasTestCases) {
+  EXPECT_FALSE(task_registry().entries().empty());
+  for (const TaskEntry& entry : task_registry().entries()) {
+    EXPECT_FALSE(entry.test_cases.empty()) << entry.name;
+    EXPECT_FALSE(entry.description.empty()) << entry.name;
+    for (const OptionSpec& option : entry.options.specs()) EXPECT_FALSE(option.help.empty()) << option.name;
+  }
+}
+
+}  // namespace
+}  // namespace zoo
