@@ -183,7 +183,8 @@ TEST_F(RunTest, AnEstimateIsMadeFromTheModelItself) {
   const RunEstimate estimate = estimate_run(small_run());
   const RunOutcome outcome = execute_run(small_run(), "", {});
   EXPECT_EQ(estimate.parameters, outcome.summary.at("parameters"));
-  EXPECT_DOUBLE_EQ(estimate.flops, outcome.summary.at("flops"));
+  // Counted on one example: a query that stands later reads more keys.
+  EXPECT_NEAR(estimate.flops / outcome.summary.at("flops").get<double>(), 1, 0.01);
   EXPECT_EQ(estimate.state_bytes, outcome.slices[0].state_bytes);
 }
 

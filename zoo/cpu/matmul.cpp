@@ -91,6 +91,7 @@ class Primitive {
     void* scratch = pool_allocate(scratch_bytes_);
     scratch_.set_data_handle(scratch);
     static thread_local dnnl::stream stream(engine());
+    const ForeignCode onednn;
     const auto status =
         dnnl_primitive_execute(primitive_.get(), stream.get(), static_cast<int>(arguments_.size()), arguments_.data());
     pool_free(scratch, scratch_bytes_);

@@ -46,7 +46,7 @@ std::int64_t checkpoint_epochs(const RunSpec& spec, const std::string& checkpoin
 struct RunEstimate {
   std::int64_t parameters = 0;
   std::int64_t state_bytes = 0;  ///< at the longest test length, batch 1, all blocks
-  double flops = 0;              ///< of all training, forward + backward + update, without early stopping
+  double flops = 0;              ///< of all training without early stopping, counted on one example of each part
 };
 /// Throws UsageError for a spec that cannot be met (this is the check that a sweep makes of every cell before it
 /// starts).
