@@ -163,14 +163,29 @@ const OpRegistration add_registration(binary_entry("add", add));
 const OpRegistration sub_registration(binary_entry("sub", sub));
 const OpRegistration mul_registration(binary_entry("mul", mul));
 const OpRegistration div_registration(binary_entry("div", div, InputSpec::Kind::positive));
-// Random operands are not equal, so none of these is at its kink.
-const OpRegistration maximum_registration(binary_entry("maximum", maximum));
-const OpRegistration minimum_registration(binary_entry("minimum", minimum));
-const OpRegistration greater_registration(binary_entry("greater", greater));
+
+// The same cases with b close to whole numbers, which a keeps away from: a and b are never nearly equal, where these
+// functions have no derivative.
+OpEntry comparison_entry(std::string name, BinaryFunction call) {
+  OpEntry entry = binary_entry(std::move(name), call);
+  for (OpCase& each : entry.cases) {
+    each.inputs[0].avoid = {-1, 0, 1};
+    each.inputs.push_back({.shape = each.inputs[1].shape, .kind = InputSpec::Kind::index, .bound = 3});
+    each.call = [call](std::span<const Tensor> inputs) {
+      const Tensor whole = cast(inputs[2], inputs[1].dtype()) - 1.0;
+      return Tensors{call(inputs[0], inputs[1] * 0.01 + whole)};
+    };
+  }
+  return entry;
+}
+
+const OpRegistration maximum_registration(comparison_entry("maximum", maximum));
+const OpRegistration minimum_registration(comparison_entry("minimum", minimum));
+const OpRegistration greater_registration(comparison_entry("greater", greater));
 
 OpCase where_case(std::string name, Shape condition, Shape a, Shape b) {
   return {.name = std::move(name),
-          .inputs = {{.shape = condition}, {.shape = a}, {.shape = b}},
+          .inputs = {{.shape = condition, .avoid = {0}}, {.shape = a}, {.shape = b}},
           .call = [](std::span<const Tensor> inputs) {
             return Tensors{where(greater(inputs[0], Tensor::zeros({}, inputs[0].dtype())), inputs[1], inputs[2])};
           }};
