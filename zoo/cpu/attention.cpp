@@ -134,18 +134,6 @@ HWY_INLINE void streaming_softmax(D d, const QueryTile<T>& queries, std::int64_t
                     });
 }
 
-// rows[i] *= factors[i], for all columns.
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void scale_rows(D d, std::int64_t rows, std::int64_t columns, const T* factors, const Rowwise<const T>& from,
-                           const Rowwise<T>& to) {
-  for (std::int64_t i = 0; i < rows; ++i) {
-    const auto factor = hn::Set(d, factors[i]);
-    for_vectors(d, columns, [&](std::int64_t j, auto part) HWY_ATTR {
-      part.store(hn::Mul(part.load(d, from.data + i * from.stride + j), factor), d, to.data + i * to.stride + j);
-    });
-  }
-}
-
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void forward_tile(D d, const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
                                const AttentionOutputs<T>& outputs, const Head<T>& head, std::int64_t row,
@@ -249,15 +237,6 @@ HWY_INLINE void add_bias_gradient(D d, std::int64_t count, std::int64_t keys, T 
     });
     bias_gradient.data[s * bias_gradient.stride] += hn::GetLane(hn::SumOfLanes(d, sum));
   }
-}
-
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE T dot(D d, std::int64_t count, const T* a, const T* b) {
-  auto sum = hn::Zero(d);
-  for_vectors(d, count, [&](std::int64_t i, auto part) HWY_ATTR {
-    sum = hn::MulAdd(part.load(d, a + i), part.load(d, b + i), sum);
-  });
-  return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
 template <class D, typename T = hn::TFromD<D>>
