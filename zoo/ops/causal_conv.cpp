@@ -4,6 +4,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
@@ -94,5 +95,28 @@ Convolution causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bia
       std::make_unique<CausalConv>(cpu::CausalConvSizes{x.dim(0), x.dim(1), x.dim(2), weight.dim(1)}), inputs);
   return {outputs[0], outputs[1]};
 }
+
+namespace {
+
+OpCase conv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C, std::int64_t K, bool bias) {
+  OpCase result{.name = std::move(name), .inputs = {{.shape = {B, T, C}}, {.shape = {C, K}}}, .call = {}};
+  result.inputs.push_back({.shape = {B, K - 1, C}});
+  if (bias) result.inputs.push_back({.shape = {C}});
+  result.call = [](std::span<const Tensor> inputs) {
+    const Convolution convolution =
+        causal_conv(inputs[0], inputs[1], inputs.size() == 4 ? inputs[3] : Tensor{}, inputs[2]);
+    return Tensors{convolution.y, convolution.state};
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "causal_conv",
+     .cases = {conv_case("three taps", 2, 5, 7, 3, true), conv_case("no bias", 2, 4, 3, 4, false),
+               conv_case("one tap", 2, 5, 3, 1, true), conv_case("more taps than steps", 2, 2, 18, 9, true),
+               conv_case("one step", 3, 1, 16, 4, true), conv_case("no sequences", 0, 3, 4, 3, true),
+               conv_case("no steps", 2, 0, 4, 3, true)}});
+
+}  // namespace
 
 }  // namespace zoo::ops

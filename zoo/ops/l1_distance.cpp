@@ -3,6 +3,7 @@
 #include "zoo/core/error.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
@@ -60,5 +61,29 @@ Tensor l1_distance(const Tensor& q, const Tensor& k) {
   return apply_one(std::make_unique<L1Distance>(cpu::DistanceSizes{q.dim(0), q.dim(1), k.dim(1), q.dim(2), q.dim(3)}),
                    {q, k});
 }
+
+namespace {
+
+// Queries in (0.5, 2) and keys beyond 3.5 on either side in turn: no difference comes near 0, and both signs occur.
+OpCase distance_case(std::string name, std::int64_t B, std::int64_t Tq, std::int64_t Tk, std::int64_t H,
+                     std::int64_t d) {
+  return {.name = std::move(name),
+          .inputs = {{.shape = {B, Tq, H, d}, .kind = InputSpec::Kind::positive},
+                     {.shape = {B, Tk, H, d}, .kind = InputSpec::Kind::positive}},
+          .call = [](std::span<const Tensor> inputs) {
+            const Tensor& k = inputs[1];
+            Tensor sides = Tensor::empty(k.shape(), DType::f64);
+            for (std::int64_t i = 0; i < k.size(); ++i) sides.data<double>()[i] = i % 2 == 0 ? 1 : -1;
+            return Tensors{l1_distance(inputs[0], sides.to(k.dtype()) * (k + 3.0))};
+          }};
+}
+
+const OpRegistration registration(
+    {.name = "l1_distance",
+     .cases = {distance_case("small", 2, 3, 4, 2, 5), distance_case("one query", 1, 1, 70, 1, 17),
+               distance_case("odd sizes", 2, 9, 67, 3, 3), distance_case("no sequences", 0, 3, 4, 2, 5),
+               distance_case("no keys", 2, 3, 0, 2, 5)}});
+
+}  // namespace
 
 }  // namespace zoo::ops

@@ -7,6 +7,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
@@ -153,5 +154,31 @@ Recurrence linear_recurrence(const Tensor& q, const Tensor& k, const Tensor& v, 
       inputs);
   return {outputs[0], outputs[1]};
 }
+
+namespace {
+
+OpCase recurrence_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t H, std::int64_t dk,
+                       std::int64_t dv, bool decay) {
+  OpCase result{.name = std::move(name), .inputs = {{.shape = {B, T, H, dk}}, {.shape = {B, T, H, dk}}}, .call = {}};
+  result.inputs.push_back({.shape = {B, T, H, dv}});
+  result.inputs.push_back({.shape = {B, H, dk, dv}});
+  if (decay) result.inputs.push_back({.shape = {H}});
+  result.call = [](std::span<const Tensor> inputs) {
+    const Tensor factor = inputs.size() == 5 ? sigmoid(inputs[4] + 1.0) : Tensor{};
+    const Recurrence recurrence = linear_recurrence(inputs[0], inputs[1], inputs[2], inputs[3], factor);
+    return Tensors{recurrence.y, recurrence.state};
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "linear_recurrence",
+     .cases = {recurrence_case("no decay", 2, 5, 2, 3, 4, false), recurrence_case("decay", 2, 7, 3, 4, 3, true),
+               recurrence_case("three chunks", 1, 131, 1, 5, 3, false),
+               recurrence_case("three chunks with decay", 2, 131, 2, 3, 17, true),
+               recurrence_case("one step", 2, 1, 2, 8, 8, true), recurrence_case("no sequences", 0, 3, 2, 4, 4, true),
+               recurrence_case("no steps", 2, 0, 2, 4, 4, false)}});
+
+}  // namespace
 
 }  // namespace zoo::ops

@@ -3,6 +3,7 @@
 #include "zoo/cpu/causal_conv.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
@@ -89,5 +90,22 @@ Tensor long_conv(const Tensor& x, const Tensor& filter) {
   }
   return apply_one(std::make_unique<LongConv>(cpu::LongConvSizes{x.dim(0), x.dim(1), x.dim(2)}), {x, filter});
 }
+
+namespace {
+
+OpCase conv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C, std::int64_t L) {
+  return {.name = std::move(name),
+          .inputs = {{.shape = {B, T, C}}, {.shape = {L, C}}},
+          .call = [](std::span<const Tensor> inputs) { return Tensors{long_conv(inputs[0], inputs[1])}; }};
+}
+
+const OpRegistration registration({.name = "long_conv",
+                                   .cases = {conv_case("small", 2, 5, 3, 5), conv_case("a longer filter", 3, 4, 2, 9),
+                                             conv_case("more than a tile", 2, 70, 17, 70),
+                                             conv_case("many sequences", 66, 9, 2, 9),
+                                             conv_case("one step", 2, 1, 4, 3), conv_case("no sequences", 0, 3, 4, 3),
+                                             conv_case("no steps", 2, 0, 4, 3)}});
+
+}  // namespace
 
 }  // namespace zoo::ops
