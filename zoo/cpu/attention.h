@@ -29,6 +29,11 @@ struct AttentionSizes {
     return {window > 0 ? std::max<std::int64_t>(0, position + 1 - window) : 0, position + 1};
   }
   std::int64_t visible_count(std::int64_t position) const { return visible(position).second - visible(position).first; }
+  /// Pairs of a sequence and a key-value head that are worth a thread: one is near 2 Tq Tk (d + dv) operations a query
+  /// head.
+  std::int64_t pairs_a_thread() const {
+    return 1 + 200000 / std::max<std::int64_t>(queries * keys * (d + dv) * (heads / kv_heads), 1);
+  }
 };
 
 /// Row-major, as ops::attention takes them. With `rows`, q holds the queries of these rows (b * Tq + t) alone, those of
@@ -58,6 +63,16 @@ struct AttentionGradients {
   T* v;
   T* key_bias;
 };
+
+/// The key of the dropout of one head of one sequence.
+inline RandomKey attention_dropout_key(const AttentionSizes& sizes, std::int64_t sequence, std::int64_t head) {
+  return sizes.random.fold(static_cast<std::uint64_t>(sizes.first_sequence + sequence))
+      .fold(static_cast<std::uint64_t>(head));
+}
+
+/// The dropout factors of all weights, as the kernels apply them: 0 or 1/(1-p), [B,H,Tq,Tk].
+void attention_dropout(const AttentionSizes& sizes, float* factors);
+void attention_dropout(const AttentionSizes& sizes, double* factors);
 
 /// Streaming softmax over tiles (Milakov and Gimelshein 2018; Dao et al. 2022): the matrix of scores is never whole.
 void attention_forward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,

@@ -13,7 +13,9 @@
 #include <utility>
 
 #include "hwy/highway.h"
+#include "zoo/core/pool.h"
 #include "zoo/cpu/attention.h"
+#include "zoo/cpu/dropout_mask-inl.h"
 #include "zoo/cpu/small_matmul-inl.h"
 
 HWY_BEFORE_NAMESPACE();
@@ -142,6 +144,102 @@ struct ScoreRule {
     if (sizes->window == 0) return score;
     return hn::IfThenElse(hn::Lt(positions, hn::Set(d, static_cast<T>(first + s + sizes->window))), score, none);
   }
+};
+
+// Scratch memory of a thread; [key][query] tiles, and what is kept of each query.
+template <typename T>
+struct Scratch {
+  Scratch(const AttentionSizes& sizes, bool backward)
+      : q_transposed(static_cast<std::size_t>(sizes.d * tile)),
+        dy_transposed(static_cast<std::size_t>(backward ? sizes.dv * tile : 0)),
+        sums(static_cast<std::size_t>(backward ? 0 : sizes.dv * tile)),
+        scores(tile * tile),
+        gradients(static_cast<std::size_t>(backward ? tile * tile : 0)),
+        dropout(static_cast<std::size_t>(sizes.dropout > 0 ? tile * tile : 0)),
+        dropout_rows(dropout.size()) {}
+
+  PoolVector<T> q_transposed;
+  PoolVector<T> dy_transposed;
+  PoolVector<T> sums;
+  PoolVector<T> scores;
+  PoolVector<T> gradients;
+  PoolVector<T> dropout;
+  PoolVector<T> dropout_rows;
+};
+
+// The dropout of a query's weights on keys [first, first + count): 0, or 1/(1-p). The number that decides
+// on key s is number s of the stream key.fold(position of the query), whatever the tiling.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void dropout_row(D, const AttentionSizes& sizes, RandomKey key, std::int64_t position, std::int64_t first,
+                            std::int64_t count, T* factors) {
+  const std::uint32_t threshold = dropout_threshold(sizes.dropout);
+  const T kept = static_cast<T>(1 / (1 - sizes.dropout));
+  for_dropout_numbers(key.fold(static_cast<std::uint64_t>(position)), static_cast<std::uint64_t>(first), count,
+                      [&](std::int64_t i, std::int64_t n, const std::uint16_t* numbers) HWY_ATTR {
+                        for (std::int64_t j = 0; j < n; ++j) factors[i + j] = numbers[j] < threshold ? T{0} : kept;
+                      });
+}
+
+// Dropout factors of a tile, [key][query].
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void fill_dropout(D d, const AttentionSizes& sizes, RandomKey key, const QueryTile<T>& queries,
+                             std::int64_t first, std::int64_t keys, Scratch<T>& scratch) {
+  for (std::int64_t i = 0; i < queries.count(); ++i) {
+    // Of the keys that the query sees; what lies beyond is multiplied by weights of 0, and stays finite.
+    const std::int64_t seen = std::clamp<std::int64_t>(queries.keys_of(i, 1).second - first, 0, keys);
+    dropout_row(d, sizes, key, queries.position(i), first, seen, scratch.dropout_rows.data() + i * tile);
+  }
+  transpose(d, queries.count(), keys, Rowwise<const T>{scratch.dropout_rows.data(), tile},
+            Rowwise<T>{scratch.dropout.data(), tile});
+}
+
+// One query head of one sequence: its rows of the inputs.
+template <typename T>
+class Head {
+ public:
+  Head(const AttentionSizes& sizes, const AttentionInputs<T>& inputs, std::int64_t sequence, std::int64_t head)
+      : sizes_(&sizes), inputs_(&inputs), sequence_(sequence), head_(head) {
+    first_row_ = inputs.rows == nullptr ? sequence * sizes.queries : inputs.offsets[sequence];
+    rows_ = inputs.rows == nullptr ? sizes.queries : inputs.offsets[sequence + 1] - first_row_;
+  }
+
+  std::int64_t rows() const { return rows_; }
+  // Row `row` of this head in a tensor [rows, H, width].
+  template <typename Element>
+  Rowwise<Element> of_queries(Element* tensor, std::int64_t row, std::int64_t width) const {
+    return {tensor + ((first_row_ + row) * sizes_->heads + head_) * width, sizes_->heads * width};
+  }
+  // Key `key` of this head in a tensor [B, Tk, Hkv, width].
+  template <typename Element>
+  Rowwise<Element> of_keys(Element* tensor, std::int64_t key, std::int64_t width) const {
+    const std::int64_t kv_head = head_ / (sizes_->heads / sizes_->kv_heads);
+    return {tensor + ((sequence_ * sizes_->keys + key) * sizes_->kv_heads + kv_head) * width, sizes_->kv_heads * width};
+  }
+  // Rows [row, row + count) with their positions among the keys.
+  QueryTile<T> queries(std::int64_t row, std::int64_t count) const {
+    QueryTile<T> result(*sizes_, count);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t t =
+          inputs_->rows == nullptr ? row + i : inputs_->rows[first_row_ + row + i] - sequence_ * sizes_->queries;
+      result.set_position(i, sizes_->first_query + t);
+    }
+    result.fill_lanes();
+    return result;
+  }
+  ScoreRule<T> score_rule(std::int64_t first_key) const {
+    if (inputs_->key_bias == nullptr) return {sizes_, first_key, nullptr, 0};
+    const Rowwise<const T> bias = of_keys(inputs_->key_bias, first_key, 1);
+    return {sizes_, first_key, bias.data, bias.stride};
+  }
+  RandomKey dropout_key() const { return cpu::attention_dropout_key(*sizes_, sequence_, head_); }
+
+ private:
+  const AttentionSizes* sizes_;
+  const AttentionInputs<T>* inputs_;
+  std::int64_t sequence_;
+  std::int64_t head_;
+  std::int64_t first_row_;
+  std::int64_t rows_;
 };
 
 }  // namespace zoo::cpu::HWY_NAMESPACE

@@ -164,6 +164,28 @@ HWY_INLINE void small_matmul(D d, std::int64_t m, std::int64_t n, std::int64_t k
   small_matmul_within<add>(d, m, a, b, c, [n, k](std::int64_t, std::int64_t) { return BlockRange{0, n, 0, k}; });
 }
 
+/// to[i, j] = from[i, j] * factors[i].
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void scale_rows(D d, std::int64_t rows, std::int64_t columns, const T* factors, const Rowwise<const T>& from,
+                           const Rowwise<T>& to) {
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const auto factor = hn::Set(d, factors[i]);
+    for_vectors(d, columns, [&](std::int64_t j, auto part) HWY_ATTR {
+      part.store(hn::Mul(part.load(d, from.data + i * from.stride + j), factor), d, to.data + i * to.stride + j);
+    });
+  }
+}
+
+/// sum_i a[i] b[i].
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE T dot(D d, std::int64_t count, const T* a, const T* b) {
+  auto sum = hn::Zero(d);
+  for_vectors(d, count, [&](std::int64_t i, auto part) HWY_ATTR {
+    sum = hn::MulAdd(part.load(d, a + i), part.load(d, b + i), sum);
+  });
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
 /// to[j, i] = from[i, j] for i < rows, j < columns.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void transpose(D, std::int64_t rows, std::int64_t columns, const Rowwise<const T>& from,

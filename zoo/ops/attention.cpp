@@ -6,9 +6,9 @@
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/cpu/attention_dropout.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
@@ -197,5 +197,64 @@ Tensor attention(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor
                  std::int64_t query_length, const AttentionOptions& options) {
   return attention(q, k, v, key_bias, &rows, query_length, options);
 }
+
+namespace {
+
+struct CaseSettings {
+  std::int64_t window = 0;
+  double dropout = 0;
+  bool bias = false;
+  bool rows = false;
+};
+
+// The first and the last of the Tq rows of each sequence but the second, and one between.
+Rows some_rows(std::int64_t B, std::int64_t Tq) {
+  std::vector<std::int32_t> indices, offsets = {0};
+  for (std::int64_t b = 0; b < B; ++b) {
+    for (const std::int64_t t : {std::int64_t{0}, Tq / 3, Tq - 1}) {
+      if (b != 1) indices.push_back(static_cast<std::int32_t>(b * Tq + t));
+    }
+    offsets.push_back(static_cast<std::int32_t>(indices.size()));
+  }
+  const auto count = [](const std::vector<std::int32_t>& list) { return static_cast<std::int64_t>(list.size()); };
+  return {Tensor::from<std::int32_t>({count(indices)}, indices), Tensor::from<std::int32_t>({count(offsets)}, offsets)};
+}
+
+OpCase attention_case(std::string name, std::int64_t B, std::int64_t Tq, std::int64_t Tk, std::int64_t H,
+                      std::int64_t Hkv, std::int64_t d, std::int64_t dv, const CaseSettings& settings) {
+  const Rows rows = settings.rows ? some_rows(B, Tq) : Rows{};
+  const Shape q = settings.rows ? Shape{rows.count(), H, d} : Shape{B, Tq, H, d};
+  OpCase result{.name = std::move(name), .inputs = {{.shape = q}, {.shape = {B, Tk, Hkv, d}}}, .call = {}};
+  result.inputs.push_back({.shape = {B, Tk, Hkv, dv}});
+  if (settings.bias) result.inputs.push_back({.shape = {B, Tk, Hkv}});
+  AttentionOptions options;
+  options.scale = 0;
+  options.window = settings.window;
+  options.dropout = settings.dropout;
+  options.random = {17};
+  options.first_sequence = 5;
+  result.call = [options, rows, Tq](std::span<const Tensor> inputs) {
+    const Tensor bias = inputs.size() == 4 ? inputs[3] : Tensor{};
+    return Tensors{rows.indices.defined() ? attention(inputs[0], inputs[1], inputs[2], bias, rows, Tq, options)
+                                          : attention(inputs[0], inputs[1], inputs[2], bias, options)};
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "attention",
+     .cases = {attention_case("square", 2, 5, 5, 2, 2, 3, 2, {}),
+               attention_case("more than a tile, with a bias", 1, 70, 70, 2, 1, 5, 9, {.bias = true}),
+               attention_case("a window", 2, 75, 75, 1, 1, 4, 4, {.window = 9, .bias = true}),
+               attention_case("a window longer than a tile", 1, 150, 150, 1, 1, 3, 3, {.window = 70}),
+               attention_case("grouped heads", 2, 7, 7, 6, 2, 8, 8, {}),
+               attention_case("the last queries of a longer sequence", 2, 3, 68, 2, 1, 4, 5, {.bias = true}),
+               attention_case("one query", 3, 1, 17, 2, 2, 16, 16, {.window = 4}),
+               attention_case("dropout", 2, 20, 23, 2, 1, 4, 4, {.window = 11, .dropout = 0.3}),
+               attention_case("some rows", 3, 66, 70, 2, 1, 4, 6, {.dropout = 0.2, .bias = true, .rows = true}),
+               attention_case("no sequences", 0, 4, 4, 2, 1, 3, 3, {}),
+               attention_case("no queries", 2, 0, 4, 2, 1, 3, 3, {})}});
+
+}  // namespace
 
 }  // namespace zoo::ops
