@@ -44,8 +44,9 @@ void try_in_other_process(const std::string& path, const PluginTrial& trial) {
         std::chrono::duration<double>(trial.time_limit).count(), step);
   }
   if (result.signal != 0) {
+    const char* name = ::sigabbrev_np(result.signal);
     throw UsageError("crashed while {}: SIG{}, {}; see where with: gdb --args zoo plugin-probe {}", step,
-                     ::sigabbrev_np(result.signal), ::strsignal(result.signal), path);
+                     name == nullptr ? std::to_string(result.signal) : name, ::strsignal(result.signal), path);
   }
   if (refusal != std::string::npos) throw UsageError(trimmed(result.output.substr(refusal + refused.size())));
   if (result.exit_code != 0 || step != "done") {

@@ -6,6 +6,7 @@
 
 #include <cstdio>
 #include <exception>
+#include <fstream>
 
 #include "zoo/core/plugin_file.h"
 #include "zoo/core/plugin_loader.h"
@@ -46,6 +47,7 @@ void prepare_for_the_worst() {
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   const rlimit no_core_file{0, 0};
   ::setrlimit(RLIMIT_CORE, &no_core_file);
+  std::ofstream("/proc/self/oom_score_adj") << 1000;  // if it takes all memory, it is the one to go
   for (const int fault : {SIGSEGV, SIGFPE, SIGBUS, SIGILL, SIGABRT}) ::signal(fault, SIG_DFL);
 }
 
