@@ -27,8 +27,8 @@ std::size_t terminal_width() {
 
 std::string progress_bar(double fraction, int width) {
   const int filled = static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * width));
-  return "[" + std::string(static_cast<std::size_t>(filled), '#') +
-         std::string(static_cast<std::size_t>(width - filled), '-') + "]";
+  return fmt::format("[{}{}]", std::string(static_cast<std::size_t>(filled), '#'),
+                     std::string(static_cast<std::size_t>(width - filled), '-'));
 }
 
 SweepProgress::SweepProgress(std::vector<std::string> names, std::vector<double> work, int workers)
