@@ -67,12 +67,14 @@ class Recall : public testing::Test {
   // The same with enough epochs to be caught at work.
   Arguments long_sweep(const std::string& name) const {
     Arguments arguments = sweep(name);
-    *std::next(std::ranges::find(arguments, "--epochs")) = "60";
+    *std::next(std::ranges::find(arguments, "--epochs")) = "24";
     *std::next(std::ranges::find(arguments, "--train-examples")) = "256";
     return arguments + Arguments{"--stop-accuracy", "none"};
   }
   std::string store(const std::string& name = "runs") const { return directory_ / (name + ".db"); }
-  std::vector<zoo::Run> runs(const std::string& name = "runs") const { return Store(store(name), Store::Mode::read).runs(); }
+  std::vector<zoo::Run> runs(const std::string& name = "runs") const {
+    return Store(store(name), Store::Mode::read).runs();
+  }
 
   // results.csv without the column of times: the one before the last.
   std::string results(const std::string& name = "runs") const {

@@ -43,6 +43,7 @@ class Sweep {
   SweepResult make() {
     if (todo_.empty()) return result_;
     std::filesystem::create_directories(checkpoints_);
+    remove_unfinished_files();
     std::vector<std::string> names;
     std::vector<double> work;
     for (const std::size_t run : todo_) {
@@ -57,12 +58,21 @@ class Sweep {
       WorkerPool pool(request_.worker_command, workers);
       work_through(pool, progress);
     }
+    remove_unfinished_files();
     std::error_code not_empty;
     std::filesystem::remove(checkpoints_, not_empty);
     return result_;
   }
 
  private:
+  // What a worker was writing when it was killed; no worker is alive when this is called.
+  void remove_unfinished_files() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(checkpoints_, ignored)) {
+      if (entry.path().extension() == ".tmp") std::filesystem::remove(entry.path(), ignored);
+    }
+  }
+
   void work_through(WorkerPool& pool, SweepProgress& progress) {
     std::size_t next = 0;
     int signals = 0;
