@@ -88,12 +88,12 @@ void SweepProgress::refresh() {
 
 std::string SweepProgress::status_line() const {
   const double fraction = work_.fraction_done();
-  std::string line = fmt::format("{} {}/{} runs {:3.0f}%", progress_bar(fraction, 20), finished_, names_.size(),
+  std::string line = fmt::format("{} {}/{} runs {:3.0f}%", progress_bar(fraction, 10), finished_, names_.size(),
                                  std::floor(100 * fraction));
   if (const auto left = work_.seconds_left(now())) line += fmt::format(", {} left", human_seconds(*left));
   for (const auto& [job, progress] : running_) {
     line += fmt::format(" | {}", names_[job]);
-    if (progress.epoch > 0) line += fmt::format(", epoch {} loss {:.3f}", progress.epoch, progress.train_loss);
+    if (progress.epoch > 0) line += fmt::format(": epoch {} loss {:.3f}", progress.epoch, progress.train_loss);
   }
   return line;
 }

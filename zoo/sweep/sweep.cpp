@@ -52,7 +52,7 @@ class Sweep {
     }
     const int workers = std::min<int>(request_.workers, static_cast<int>(todo_.size()));
     SweepProgress progress(names, work, workers);
-    if (result_.skipped > 0) progress.note(fmt::format("{} runs are done already", result_.skipped));
+    if (result_.skipped > 0) progress.note(fmt::format("{} of {} runs are done already", result_.skipped, ids_.size()));
     {
       const InterruptGuard guard;
       WorkerPool pool(request_.worker_command, workers);
@@ -144,7 +144,10 @@ class Sweep {
       labelled += static_cast<double>(slice.labelled);
     }
     std::string text = fmt::format("test accuracy {:.3f}", labelled > 0 ? correct / labelled : 0.0);
-    if (end.summary.contains("epochs")) text += fmt::format(", {} epochs", end.summary.at("epochs").dump());
+    if (end.summary.contains("epochs")) {
+      const auto epochs = end.summary.at("epochs").get<std::int64_t>();
+      text += fmt::format(", {} {}", epochs, epochs == 1 ? "epoch" : "epochs");
+    }
     if (end.summary.contains("train_seconds")) {
       text += fmt::format(" in {}", human_seconds(end.summary.at("train_seconds").get<double>()));
     }
