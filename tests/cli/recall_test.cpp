@@ -67,12 +67,14 @@ class Recall : public testing::Test {
   // The same with enough epochs to be caught at work.
   Arguments long_sweep(const std::string& name) const {
     Arguments arguments = sweep(name);
-    *std::next(std::ranges::find(arguments, "--epochs")) = "60";
+    *std::next(std::ranges::find(arguments, "--epochs")) = "24";
     *std::next(std::ranges::find(arguments, "--train-examples")) = "256";
     return arguments + Arguments{"--stop-accuracy", "none"};
   }
   std::string store(const std::string& name = "runs") const { return directory_ / (name + ".db"); }
-  std::vector<zoo::Run> runs(const std::string& name = "runs") const { return Store(store(name), Store::Mode::read).runs(); }
+  std::vector<zoo::Run> runs(const std::string& name = "runs") const {
+    return Store(store(name), Store::Mode::read).runs();
+  }
 
   // results.csv without the column of times: the one before the last.
   std::string results(const std::string& name = "runs") const {
@@ -176,7 +178,7 @@ TEST_F(Recall, MakesReportsAndDoesNotRepeat) {
   *std::next(std::ranges::find(more, "--lr")) = "0.01,0.001,0.1";
   const ProcessResult third = run_zoo(more);
   EXPECT_EQ(third.exit_code, 0) << third.error;
-  EXPECT_THAT(third.error, AllOf(HasSubstr("4 runs are done already"), HasSubstr("[2/2]"), Not(HasSubstr("[3/"))));
+  EXPECT_THAT(third.error, AllOf(HasSubstr("4 of 6 runs are done already"), HasSubstr("[2/2]"), Not(HasSubstr("[3/"))));
 }
 
 TEST_F(Recall, WorkersAndRepetitionChangeNoBit) {
@@ -225,6 +227,19 @@ TEST_F(Recall, KilledSweepsGoOnBitForBit) {
   EXPECT_FALSE(fs::exists(store("killed") + ".checkpoints"));
 }
 
+TEST_F(Recall, ACheckpointWithoutItsStoreIsNotGoneOnFrom) {
+  ASSERT_EQ(run_zoo(long_sweep("whole")).exit_code, 0);
+  Background sweep(long_sweep("lost"), directory_ / "errors");
+  ASSERT_TRUE(wait_for([&] { return has_checkpoint(store("lost")); })) << sweep.errors();
+  sweep.send(SIGKILL);
+  sweep.wait();
+  for (const char* end : {"", "-wal", "-shm"}) fs::remove(store("lost") + end);
+  ASSERT_TRUE(has_checkpoint(store("lost")));
+  ASSERT_EQ(run_zoo(long_sweep("lost")).exit_code, 0);
+  EXPECT_EQ(results("lost"), results("whole"));
+  for (const zoo::Run& run : runs("lost")) EXPECT_EQ(run.epochs.size(), 24U);
+}
+
 TEST_F(Recall, CtrlCStopsAndTheSameCommandGoesOn) {
   ASSERT_EQ(run_zoo(long_sweep("whole")).exit_code, 0);
   Background sweep(long_sweep("stopped"), directory_ / "errors");
@@ -256,7 +271,7 @@ TEST_F(Recall, ACrashedRunIsRecordedAndTheSweepGoesOn) {
   EXPECT_EQ(failed, 1);
   const ProcessResult again = run_zoo(long_sweep("crashed"));
   EXPECT_EQ(again.exit_code, 0);
-  EXPECT_THAT(again.error, HasSubstr("3 runs are done already"));
+  EXPECT_THAT(again.error, HasSubstr("3 of 4 runs are done already"));
 }
 
 TEST_F(Recall, DivergenceIsAResult) {

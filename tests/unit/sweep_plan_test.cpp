@@ -168,15 +168,15 @@ TEST(Forecast, SpeedsComeFromEarlierRunsOrFromMeasuring) {
   const auto runs = plan({{"layers", "attention,base_conv"}, {"d-model", "32,64"}});
   const std::vector<RunEstimate> estimates = {{10, 4, 100}, {10, 4, 50}, {20, 8, 200}, {20, 8, 150}};
   zoo::Run earlier{.id = {},
-              .spec = runs[0],
-              .status = RunStatus::done,
-              .message = {},
-              .environment = {},
-              .summary = {{"flops", 60.0}, {"train_seconds", 3.0}},
-              .started = {},
-              .finished = {},
-              .epochs = {},
-              .slices = {}};
+                   .spec = runs[0],
+                   .status = RunStatus::done,
+                   .message = {},
+                   .environment = {},
+                   .summary = {{"flops", 60.0}, {"train_seconds", 3.0}},
+                   .started = {},
+                   .finished = {},
+                   .epochs = {},
+                   .slices = {}};
   std::vector<RunSpec> measured;
   const auto speeds = training_speeds(
       runs, estimates, {earlier}, [&](const RunSpec& spec, const std::string& checkpoint, const RunCallbacks&) {
@@ -184,16 +184,17 @@ TEST(Forecast, SpeedsComeFromEarlierRunsOrFromMeasuring) {
         measured.push_back(spec);
         return RunOutcome{RunStatus::done, "", {{"flops", 50.0}, {"train_seconds", 0.5}}, {}};
       });
-  EXPECT_EQ(speeds.at("attention").flops_per_second, 20);
-  EXPECT_EQ(speeds.at("base_conv").flops_per_second, 100);
-  ASSERT_EQ(measured.size(), 1U);
-  EXPECT_EQ(measured[0].axes.at("d_model"), 32);
-  EXPECT_EQ(measured[0].axes.at("cell").at("train")[0].at("examples"), 256);
+  EXPECT_EQ(speeds.at("attention d_model 32").flops_per_second, 20);
+  EXPECT_EQ(speeds.at("base_conv d_model 64").flops_per_second, 100);
+  EXPECT_EQ(speeds.size(), 4U);
+  ASSERT_EQ(measured.size(), 3U * 3);  // the best of three
+  EXPECT_EQ(measured[0].axes.at("d_model"), 64);
+  EXPECT_EQ(measured[0].axes.at("cell").at("train")[0].at("examples"), 64);
 
-  // attention d 32: 5 s, base_conv d 32: done, attention d 64: 10 s, base_conv d 64: 1.5 s.
+  // attention d 32: 5 s, base_conv d 32: done, attention d 64: 2 s, base_conv d 64: 1.5 s.
   const std::string table = forecast_table(runs, estimates, {false, true, false, false}, speeds, 2);
   EXPECT_THAT(table, AllOf(HasSubstr("attention d_model 64 lr 0.003 seed 0 T 64 kv 8"), HasSubstr("done already"),
-                           HasSubstr("4 runs, 1 done already; the other 3 take at most 10 s on 2 workers"),
+                           HasSubstr("4 runs, 1 done already; the other 3 take at most 5 s on 2 workers"),
                            HasSubstr("1 earlier run in the store")));
 }
 

@@ -10,14 +10,17 @@
 
 namespace zoo {
 
-/// FLOP/s that a layer trains at on one core, and how that is known ("3 earlier runs in runs.db").
+/// FLOP/s at which a layer of some width trains on one core, and how that is known ("3 earlier runs in the store").
 struct TrainingSpeed {
   double flops_per_second = 0;
   std::string known_from;
 };
 
-/// For each layer of the runs: from finished runs of it among `earlier`, or else by training two batches of its
-/// smallest run here and now.
+/// What speed depends on most: "attention d_model 64".
+std::string speed_key(const RunSpec& spec);
+
+/// By speed_key of the runs: from finished runs among `earlier` that have the same subject, width and setting, or else
+/// by training a few sequences of the shortest cell here and now.
 std::map<std::string, TrainingSpeed> training_speeds(const std::vector<RunSpec>& runs,
                                                      const std::vector<RunEstimate>& estimates,
                                                      const std::vector<Run>& earlier, const ExecuteRun& execute);

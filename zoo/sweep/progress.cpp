@@ -27,8 +27,8 @@ std::size_t terminal_width() {
 
 std::string progress_bar(double fraction, int width) {
   const int filled = static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * width));
-  return "[" + std::string(static_cast<std::size_t>(filled), '#') +
-         std::string(static_cast<std::size_t>(width - filled), '-') + "]";
+  return fmt::format("[{}{}]", std::string(static_cast<std::size_t>(filled), '#'),
+                     std::string(static_cast<std::size_t>(width - filled), '-'));
 }
 
 SweepProgress::SweepProgress(std::vector<std::string> names, std::vector<double> work, int workers)
@@ -88,12 +88,12 @@ void SweepProgress::refresh() {
 
 std::string SweepProgress::status_line() const {
   const double fraction = work_.fraction_done();
-  std::string line = fmt::format("{} {}/{} runs {:3.0f}%", progress_bar(fraction, 20), finished_, names_.size(),
+  std::string line = fmt::format("{} {}/{} runs {:3.0f}%", progress_bar(fraction, 10), finished_, names_.size(),
                                  std::floor(100 * fraction));
   if (const auto left = work_.seconds_left(now())) line += fmt::format(", {} left", human_seconds(*left));
   for (const auto& [job, progress] : running_) {
     line += fmt::format(" | {}", names_[job]);
-    if (progress.epoch > 0) line += fmt::format(", epoch {} loss {:.3f}", progress.epoch, progress.train_loss);
+    if (progress.epoch > 0) line += fmt::format(": epoch {} loss {:.3f}", progress.epoch, progress.train_loss);
   }
   return line;
 }

@@ -43,6 +43,7 @@ class Sweep {
   SweepResult make() {
     if (todo_.empty()) return result_;
     std::filesystem::create_directories(checkpoints_);
+    remove_unfinished_files();
     std::vector<std::string> names;
     std::vector<double> work;
     for (const std::size_t run : todo_) {
@@ -51,18 +52,27 @@ class Sweep {
     }
     const int workers = std::min<int>(request_.workers, static_cast<int>(todo_.size()));
     SweepProgress progress(names, work, workers);
-    if (result_.skipped > 0) progress.note(fmt::format("{} runs are done already", result_.skipped));
+    if (result_.skipped > 0) progress.note(fmt::format("{} of {} runs are done already", result_.skipped, ids_.size()));
     {
       const InterruptGuard guard;
       WorkerPool pool(request_.worker_command, workers);
       work_through(pool, progress);
     }
+    remove_unfinished_files();
     std::error_code not_empty;
     std::filesystem::remove(checkpoints_, not_empty);
     return result_;
   }
 
  private:
+  // What a worker was writing when it was killed; no worker is alive when this is called.
+  void remove_unfinished_files() const {
+    std::error_code ignored;
+    for (const auto& entry : std::filesystem::directory_iterator(checkpoints_, ignored)) {
+      if (entry.path().extension() == ".tmp") std::filesystem::remove(entry.path(), ignored);
+    }
+  }
+
   void work_through(WorkerPool& pool, SweepProgress& progress) {
     std::size_t next = 0;
     int signals = 0;
@@ -134,7 +144,10 @@ class Sweep {
       labelled += static_cast<double>(slice.labelled);
     }
     std::string text = fmt::format("test accuracy {:.3f}", labelled > 0 ? correct / labelled : 0.0);
-    if (end.summary.contains("epochs")) text += fmt::format(", {} epochs", end.summary.at("epochs").dump());
+    if (end.summary.contains("epochs")) {
+      const auto epochs = end.summary.at("epochs").get<std::int64_t>();
+      text += fmt::format(", {} {}", epochs, epochs == 1 ? "epoch" : "epochs");
+    }
     if (end.summary.contains("train_seconds")) {
       text += fmt::format(" in {}", human_seconds(end.summary.at("train_seconds").get<double>()));
     }
