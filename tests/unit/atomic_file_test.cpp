@@ -112,7 +112,7 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
                                                         {folder / "missing/", "Is a directory"},
                                                         {folder / std::string(300, 'n'), "File name too long"},
                                                         {"", "No such file or directory"}}) {
-    EXPECT_THAT(failure([&] { write_file_atomically(path, "text"); }),
+    EXPECT_THAT(failure([target = path] { write_file_atomically(target, "text"); }),
                 AllOf(HasSubstr("cannot write '" + path + "'"), HasSubstr(reason)));
   }
   EXPECT_EQ(files_in(folder.path()), 0u);
