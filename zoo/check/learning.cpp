@@ -20,8 +20,8 @@ constexpr double learning_rate = 0.01;
 constexpr int last_steps = 10;
 constexpr double enough = 0.8;
 
-// Each token names itself: y = head(layer(norm(embedding(token)))), without a way around the layer. Layers without
-// memory can do it too.
+// Each token names itself: head(norm(layer(norm(embedding(token))))), the layer between norms as in a backbone, but
+// without a way around it. Layers without memory can do it too.
 class CopyModel {
  public:
   explicit CopyModel(const Trial& trial) {
@@ -46,7 +46,7 @@ class CopyModel {
     State state = layer_->initial_state(batch);
     const Tensor x = ops::rms_norm(ops::gather_rows(embedding_, tokens), {}, 1e-6);
     const Tensor y = run(*layer_, x, state, context);
-    const Tensor logits = ops::linear(ops::reshape(y, {batch * length, y.dim(2)}), head_);
+    const Tensor logits = ops::linear(ops::rms_norm(ops::reshape(y, {batch * length, y.dim(2)}), {}, 1e-6), head_);
     const Tensor loss = ops::scale(ops::cross_entropy(logits, tokens.view({batch * length})), 1.0 / (batch * length));
     optimizer_->accumulate(grad(loss, variables_, {.release_tape = true}));
     optimizer_->step(learning_rate);
