@@ -133,7 +133,7 @@ RunSpec plan_one_run(const SettingSource& given) {
   for (const StepSetting& setting : step_settings()) {
     if (!setting.default_value.empty()) defaults.values.emplace_back(setting.sweep_name, setting.default_value);
   }
-  const std::vector<RunSpec> runs = plan_runs(read_settings({defaults, given}));
+  const std::vector<RunSpec> runs = plan_runs(read_sweep_settings({defaults, given}));
   if (runs.size() != 1) {
     throw UsageError("zoo bench step measures one setting and was given {}; give one value for each option",
                      runs.size());
