@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "zoo/core/error.h"
+#include "zoo/core/profile.h"
 #include "zoo/core/tape.h"
 #include "zoo/cpu/accumulate.h"
 #include "zoo/ops/ops.h"
@@ -46,7 +47,10 @@ class Walk {
     Tensor& total = slot(tensor);
     if (!total.defined()) {
       total = std::move(term);
-    } else if (!options_.create_graph && total.sole_owner()) {
+      return;
+    }
+    const ProfileScope scope("gradient sum", "backward");
+    if (!options_.create_graph && total.sole_owner()) {
       cpu::accumulate(total, term);
     } else if (!options_.create_graph && term.sole_owner()) {
       cpu::accumulate(term, total);
@@ -111,6 +115,7 @@ class Walk {
 
   Tensors run_op(const std::shared_ptr<Node>& node, std::span<const Tensor> output_grads,
                  std::span<const std::uint8_t> needed) {
+    const ProfileScope scope(node->op()->name(), "backward");
     if (!options_.create_graph) {
       const NoTape off;
       return node->op()->backward({node->inputs(), node->outputs(), node->output_types(), output_grads, needed});

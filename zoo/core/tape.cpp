@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "zoo/core/error.h"
+#include "zoo/core/profile.h"
 
 namespace zoo {
 
@@ -134,6 +135,7 @@ Tensors apply(std::unique_ptr<Op> op, std::span<const Tensor> inputs) {
   Tensors outputs;
   {
     const NoTape off;
+    const ProfileScope scope(op->name(), "forward");
     outputs = op->forward(inputs);
   }
   if (!taping_now || std::ranges::none_of(inputs, &Tensor::requires_grad)) return outputs;

@@ -4,6 +4,7 @@
 #include <cstring>
 
 #include "zoo/core/error.h"
+#include "zoo/core/profile.h"
 #include "zoo/cpu/accumulate.h"
 #include "zoo/cpu/adamw.h"
 
@@ -32,6 +33,7 @@ AdamW::AdamW(const Parameters& parameters, const Tensor& slab, const AdamWOption
 }
 
 void AdamW::accumulate(const Tensors& gradients) {
+  const ProfileScope scope("gradient slab", "backward");
   if (gradients.size() + 1 != offsets_.size()) {
     throw Error("the optimizer has {} parameters and was given {} gradients", offsets_.size() - 1, gradients.size());
   }
@@ -50,6 +52,7 @@ void AdamW::accumulate(const Tensors& gradients) {
 }
 
 void AdamW::step(double learning_rate) {
+  const ProfileScope scope("adamw", "update");
   ++steps;
   fresh_ = true;
   double scale = 1;

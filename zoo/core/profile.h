@@ -1,0 +1,69 @@
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace zoo {
+
+/// While one lives, the time of its thread's ops is added up by name: ops say where they begin and end by a
+/// ProfileScope. One inside another counts for itself alone, so that the times sum to what was measured. Without a
+/// Profile a scope costs the reading of one pointer.
+class Profile {
+ public:
+  Profile();
+  ~Profile();
+  Profile(const Profile&) = delete;
+  Profile& operator=(const Profile&) = delete;
+
+  struct Entry {
+    std::string name;
+    std::string pass;  ///< "forward", "backward" or "update"
+    std::int64_t calls = 0;
+    double seconds = 0;
+    double flops = 0;  ///< counted meanwhile (count_flops)
+  };
+  /// What was added up so far, the longest time first.
+  std::vector<Entry> entries() const;
+
+ private:
+  friend class ProfileScope;
+  using Clock = std::chrono::steady_clock;
+
+  struct Total {
+    std::int64_t calls = 0;
+    Clock::duration time{};
+    double flops = 0;
+  };
+
+  void enter(std::string_view name, std::string_view pass);
+  void leave();
+  // Adds what has passed since the last change of scope to the innermost one.
+  void charge();
+
+  Profile* outer_;
+  std::map<std::pair<std::string, std::string>, Total> totals_;
+  std::vector<Total*> open_;  // the scopes that have begun and not ended, innermost last
+  Clock::time_point last_time_;
+  double last_flops_ = 0;
+};
+
+/// One stretch of work, from construction to destruction, for the thread's Profile if there is one.
+class ProfileScope {
+ public:
+  ProfileScope(std::string_view name, std::string_view pass);
+  ~ProfileScope() {
+    if (profile_ != nullptr) profile_->leave();
+  }
+  ProfileScope(const ProfileScope&) = delete;
+  ProfileScope& operator=(const ProfileScope&) = delete;
+
+ private:
+  Profile* profile_;
+};
+
+}  // namespace zoo
