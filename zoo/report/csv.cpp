@@ -1,0 +1,76 @@
+#include "zoo/report/csv.h"
+
+#include <vector>
+
+#include "zoo/report/format.h"
+
+namespace zoo::report {
+
+namespace {
+
+using nlohmann::json;
+
+std::string quoted(const std::string& field) {
+  if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
+  std::string text = "\"";
+  for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
+  return text + "\"";
+}
+
+std::string line(const std::vector<std::string>& fields) {
+  std::string text;
+  for (const std::string& field : fields) text += (&field == &fields.front() ? "" : ",") + quoted(field);
+  return text + "\n";
+}
+
+// A member as text: as it is for strings, shortest exact form for numbers, empty when there is none.
+std::string member(const json& object, const char* key) {
+  if (!object.is_object() || !object.contains(key) || object[key].is_null()) return "";
+  const json& value = object[key];
+  if (value.is_string()) return value.get<std::string>();
+  return value.is_number_float() ? format_exact(value.get<double>()) : format_value(value);
+}
+
+std::string options(const json& subject) {
+  if (!subject.is_object() || !subject.contains("layer_options")) return "{}";
+  const json& layers = subject["layer_options"];
+  return format_value(layers.is_object() && layers.size() == 1 ? layers.front() : layers);
+}
+
+// The slice of a run that has no figures, when its cell has but one.
+json announced_slice(const Run& run) {
+  const json test = run.spec.axes.value("/cell/test"_json_pointer, json());
+  return test.is_array() && test.size() == 1 ? test.front() : json();
+}
+
+}  // namespace
+
+std::string results_csv(std::span<const Run> runs) {
+  std::string text =
+      line({"run_id", "layer", "layer_options", "d_model", "lr", "seed", "seq_len", "kv_pairs", "accuracy", "loss",
+            "parameters", "state_bytes", "flops", "epochs", "train_seconds", "status"});
+  for (const Run& run : runs) {
+    const json& axes = run.spec.axes;
+    std::string d_model = member(axes, "d_model");
+    if (d_model.empty()) d_model = member(run.spec.subject, "d_model");
+    const auto row = [&](const json& slice, const SliceResult* figures) {
+      const bool has = figures != nullptr;
+      text += line({run.id, member(run.spec.subject, "layer"), options(run.spec.subject), d_model, member(axes, "lr"),
+                    member(axes, "seed"), member(slice, "seq_len"), member(slice, "kv_pairs"),
+                    has ? format_exact(figures->accuracy) : "", has ? format_exact(figures->loss) : "",
+                    member(run.summary, "parameters"), has ? std::to_string(figures->state_bytes) : "",
+                    member(run.summary, "flops"), member(run.summary, "epochs"), member(run.summary, "train_seconds"),
+                    std::string(status_name(run.status))});
+    };
+    bool any = false;
+    for (const SliceResult& slice : run.slices) {
+      if (slice.split != "test") continue;
+      row(slice.slice, &slice);
+      any = true;
+    }
+    if (!any) row(announced_slice(run), nullptr);
+  }
+  return text;
+}
+
+}  // namespace zoo::report

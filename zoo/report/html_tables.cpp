@@ -1,0 +1,305 @@
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "zoo/nn/layer.h"
+#include "zoo/report/findings.h"
+#include "zoo/report/format.h"
+#include "zoo/report/html_parts.h"
+
+namespace zoo::report {
+
+namespace {
+
+using nlohmann::json;
+using Lines = std::vector<std::vector<std::string>>;  // of cells that are HTML already
+
+// A table that scrolls by itself and can be reached by the keyboard.
+std::string scrolling(std::string_view label, std::string_view kind, const std::string& content) {
+  return fmt::format(
+      "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{}\">\n<table "
+      "class=\"{}\">\n{}</table>\n</div>\n",
+      escape_html(label), kind, content);
+}
+
+std::string caption(const std::string& text) {
+  return fmt::format("<caption><span>{}</span></caption>\n", escape_html(text));
+}
+
+std::string head(const std::vector<std::string>& names) {
+  std::string text = "<thead><tr>";
+  for (const std::string& name : names) text += "<th scope=\"col\">" + escape_html(name) + "</th>";
+  return text + "</tr></thead>\n";
+}
+
+// A body whose first cell in each line is its header.
+std::string body(const Lines& lines) {
+  std::string text = "<tbody>\n";
+  for (const auto& line : lines) {
+    text += "<tr>";
+    for (std::size_t i = 0; i < line.size(); ++i) {
+      text += i == 0 ? "<th scope=\"row\">" + line[i] + "</th>" : "<td>" + line[i] + "</td>";
+    }
+    text += "</tr>\n";
+  }
+  return text + "</tbody>\n";
+}
+
+std::string small(const std::string& text) {
+  return text.empty() ? "" : "<span class=\"small\">" + escape_html(text) + "</span>";
+}
+
+std::string marks(const Result& result) {
+  std::string text;
+  if (result.diverged > 0) text += "†";
+  if (!result.complete()) text += "*";
+  return text;
+}
+
+std::string result_cell(const Table& table, const Result& result) {
+  if (!result.has_figures()) {
+    return result.missing > 0 ? "<td class=\"result\">–*" + small("not finished") + "</td>"
+                              : "<td class=\"result\">–" + small("not run") + "</td>";
+  }
+  std::vector<std::string> notes;
+  if (result.state_bytes) notes.push_back(format_bytes(static_cast<double>(*result.state_bytes)));
+  if (!std::isnan(result.learning_rate)) notes.push_back("lr " + format_rate(result.learning_rate));
+  if (result.accuracy.count < table.seeds)
+    notes.push_back(fmt::format("{} of {} seeds", result.accuracy.count, table.seeds));
+  std::string note;
+  for (const std::string& one : notes) note += (note.empty() ? "" : " · ") + one;
+  const double share = std::clamp(result.accuracy.mean, 0.0, 1.0);
+  return fmt::format(
+      "<td class=\"result\"><span class=\"value\">{}</span>{}{}<span class=\"bar\"><i "
+      "style=\"width:{:.1f}%\"></i></span>{}"
+      "</td>",
+      format_accuracy(result.accuracy.mean),
+      result.accuracy.has_interval()
+          ? fmt::format(" <span class=\"spread\">± {:.3f}</span>", result.accuracy.half_width)
+          : "",
+      marks(result), 100 * share, small(note));
+}
+
+std::string parameters_text(const Row& row) {
+  std::set<std::int64_t> counts;
+  for (const Result& result : row.results) {
+    if (result.parameters) counts.insert(*result.parameters);
+  }
+  if (counts.empty()) return "–";
+  const std::string least = format_count(static_cast<double>(*counts.begin()));
+  const std::string most = format_count(static_cast<double>(*counts.rbegin()));
+  return least == most ? least : least + " – " + most;
+}
+
+}  // namespace
+
+std::string html_results(const Table& table, const Styles& styles) {
+  std::string seeds = table.seeds > 1 ? fmt::format(" as mean and 95% interval over {} seeds", table.seeds) : "";
+  std::string text = caption(fmt::format(
+      "Test accuracy{}, the state that the model carries after the last token (all blocks, batch 1), and the learning "
+      "rate that was best on the validation split. Everything but the layer is the same.",
+      seeds));
+  text +=
+      "<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"number\">d_model</th>"
+      "<th scope=\"col\" class=\"number\">Parameters</th>";
+  for (const Column& column : table.columns) text += "<th scope=\"col\">" + escape_html(column.label) + "</th>";
+  text += "</tr></thead>\n";
+  bool diverged = false;
+  bool incomplete = false;
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    const Row& row = table.rows[i];
+    const Subject& subject = table.subjects[row.subject];
+    const bool first = i == 0 || table.rows[i - 1].subject != row.subject;
+    if (first) {
+      const auto rows = std::ranges::count(table.rows, row.subject, &Row::subject);
+      text +=
+          fmt::format("<tbody>\n<tr><th scope=\"rowgroup\" rowspan=\"{}\"><span class=\"name\">{}{}</span>{}</th>",
+                      rows, legend_mark(styles.at(subject.label)), escape_html(subject.layer), small(subject.options));
+    } else {
+      text += "<tr>";
+    }
+    text += fmt::format("<th scope=\"row\" class=\"number\">{}</th><td class=\"number\">{}</td>",
+                        escape_html(row.width), parameters_text(row));
+    for (const Result& result : row.results) {
+      text += result_cell(table, result);
+      diverged = diverged || result.diverged > 0;
+      incomplete = incomplete || !result.complete();
+    }
+    text += "</tr>\n";
+    if (i + 1 == table.rows.size() || table.rows[i + 1].subject != row.subject) text += "</tbody>\n";
+  }
+  std::string html = scrolling("Results", "results", text);
+  if (diverged) {
+    html +=
+        "<p class=\"quiet\">† The loss of at least one seed became NaN or infinite. It counts with the accuracy that "
+        "was "
+        "evaluated, or else with 0.</p>\n";
+  }
+  if (incomplete) html += "<p class=\"quiet\">* Not all runs of this cell are finished.</p>\n";
+  return html;
+}
+
+std::string html_learning_rates(const Table& table) {
+  std::set<double> rates;
+  for (const Row& row : table.rows) {
+    for (const auto& scores : row.rates) {
+      for (const RateScore& score : scores) rates.insert(score.learning_rate);
+    }
+  }
+  if (rates.empty()) return "";
+  if (rates.size() == 1) {
+    return fmt::format("<p>Every run has the learning rate {}, so there was nothing to choose.</p>\n",
+                       format_rate(*rates.begin()));
+  }
+  std::vector<std::string> names = {"Layer", "d_model", "Cell"};
+  for (const double rate : rates) names.push_back("lr " + format_rate(rate));
+  Lines lines;
+  int at_the_end = 0;
+  for (const Row& row : table.rows) {
+    std::vector<json> seen;
+    for (std::size_t column = 0; column < table.columns.size(); ++column) {
+      const std::vector<RateScore>& scores = row.rates[column];
+      if (scores.empty() || std::ranges::find(seen, table.columns[column].cell) != seen.end()) continue;
+      seen.push_back(table.columns[column].cell);
+      std::vector<std::string> line = {escape_html(table.subjects[row.subject].label), escape_html(row.width),
+                                       escape_html(table.columns[column].label)};
+      for (const double rate : rates) {
+        const auto score = std::ranges::find(scores, rate, &RateScore::learning_rate);
+        if (score == scores.end()) {
+          line.emplace_back("–");
+          continue;
+        }
+        const std::string figure = escape_html(format_accuracy(score->accuracy)) + (score->diverged > 0 ? "†" : "");
+        line.push_back(score->chosen ? "<span class=\"chosen\">" + figure + " ✓</span>" : figure);
+      }
+      const bool solved = std::ranges::any_of(
+          scores, [&](const RateScore& s) { return s.chosen && s.accuracy.mean >= solved_accuracy(table); });
+      if (scores.size() > 1 && !solved && (scores.front().chosen || scores.back().chosen)) ++at_the_end;
+      lines.push_back(std::move(line));
+    }
+  }
+  std::string html = scrolling(
+      "Learning rates", "rates",
+      caption("Validation accuracy by learning rate, means over seeds. The best (✓) is what tables and plots show; of "
+              "equals, the one of lower validation loss. The test split has no part in the choice.") +
+          head(names) + body(lines));
+  if (at_the_end > 0) {
+    html += fmt::format(
+        "<p class=\"notice\">{} of {} choices that fall short of {} lie at an end of the rates tried; a rate beyond "
+        "may do "
+        "better there.</p>\n",
+        at_the_end, lines.size(), format_exact(solved_accuracy(table)));
+  }
+  return html;
+}
+
+std::string html_layers(const Table& table, const Styles& styles) {
+  Lines lines;
+  for (const Subject& subject : table.subjects) {
+    std::string description, paper, part;
+    for (std::size_t begin = 0; begin <= subject.layer.size(); begin += part.size() + 1) {
+      part = subject.layer.substr(begin, subject.layer.find('+', begin) - begin);
+      const LayerEntry* entry = layer_registry().find(part);
+      if (entry == nullptr) continue;
+      description += (description.empty() ? "" : " + ") + entry->description;
+      paper += (paper.empty() || entry->paper.empty() ? "" : "; ") + entry->paper;
+    }
+    lines.push_back(
+        {"<span class=\"name\">" + legend_mark(styles.at(subject.label)) + escape_html(subject.layer) + "</span>",
+         description.empty() ? "–" : escape_html(description), escape_html(paper),
+         subject.options.empty() ? "defaults" : "<span class=\"code\">" + escape_html(subject.options) + "</span>"});
+  }
+  return scrolling("Layers", "layers",
+                   caption("What was compared. Options are those that differ from the layer's defaults.") +
+                       head({"Layer", "What it is", "From", "Options"}) + body(lines));
+}
+
+std::string html_troubles(std::span<const Run> runs, const Table& table) {
+  Lines lines;
+  for (const std::size_t index : table.runs) {
+    const Run& run = runs[index];
+    if (run.status == RunStatus::done) continue;
+    const json& axes = run.spec.axes;
+    const auto subject = std::ranges::find(table.subjects, run.spec.subject, &Subject::json);
+    json where = axes;
+    if (where.is_object()) where.erase("cell");
+    std::string text;
+    for (const auto& [name, value] : flatten(where))
+      text += (text.empty() ? "" : ", ") + name + " " + format_value(value);
+    const auto column = std::ranges::find(table.columns, axes.value("cell", json()), &Column::cell);
+    lines.push_back({"<span class=\"code\">" + escape_html(run.id) + "</span>", escape_html(subject->label),
+                     escape_html(text), column == table.columns.end() ? "" : escape_html(column->label),
+                     std::string(status_name(run.status)), escape_html(run.message)});
+  }
+  if (lines.empty()) return "";
+  return scrolling(
+      "Runs without a full result", "troubles",
+      caption("Runs that diverged are results and are counted; those that failed or were interrupted are run "
+              "again by the same command.") +
+          head({"Run", "Layer", "Axes", "Cell", "Status", "Reason"}) + body(lines));
+}
+
+std::string html_differences(const Summary& summary) {
+  std::vector<std::string> names = {"Setting"};
+  for (std::size_t i = 0; i < summary.tables.size(); ++i) names.push_back(fmt::format("Setting {}", i + 1));
+  Lines lines;
+  for (const Difference& difference : summary.differences) {
+    lines.push_back({"<span class=\"code\">" + escape_html(difference.name) + "</span>"});
+    for (const std::string& value : difference.values) lines.back().push_back(escape_html(value));
+  }
+  return scrolling("Settings that differ", "pairs",
+                   caption("What differs between the settings.") + head(names) + body(lines));
+}
+
+std::string html_pairs(const std::string& title, const std::vector<std::pair<std::string, std::string>>& pairs) {
+  Lines lines;
+  for (const auto& [name, value] : pairs) {
+    lines.push_back({"<span class=\"code\">" + escape_html(name) + "</span>",
+                     "<span class=\"name\">" + escape_html(value) + "</span>"});
+  }
+  return scrolling(title, "pairs", caption(title) + head({"Name", "Value"}) + body(lines));
+}
+
+std::string html_environments(std::span<const Run> runs) {
+  std::vector<json> environments;
+  std::vector<int> counts;
+  for (const Run& run : runs) {
+    json environment = run.environment;
+    if (environment.is_object()) environment.erase("command");
+    const auto at = std::ranges::find(environments, environment);
+    if (at == environments.end()) {
+      environments.push_back(environment);
+      counts.push_back(1);
+    } else {
+      ++counts[static_cast<std::size_t>(at - environments.begin())];
+    }
+  }
+  // Two columns a table of one environment: its name and value.
+  std::vector<std::string> names = {"Name"};
+  for (const int count : counts) names.push_back(fmt::format("{} run{}", count, count == 1 ? "" : "s"));
+  std::vector<std::string> keys;
+  for (const json& environment : environments) {
+    for (const auto& [key, value] : flatten(environment)) {
+      if (!key.empty() && std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
+    }
+  }
+  Lines lines;
+  for (const std::string& key : keys) {
+    lines.push_back({"<span class=\"code\">" + escape_html(key) + "</span>"});
+    for (const json& environment : environments) {
+      std::string value = "–";
+      for (const auto& [name, item] : flatten(environment)) {
+        if (name == key) value = format_value(item);
+      }
+      lines.back().push_back("<span class=\"name\">" + escape_html(value) + "</span>");
+    }
+  }
+  if (lines.empty()) return "<p>The runs have no record of their environment.</p>\n";
+  return scrolling("Environment", "pairs",
+                   caption("Where the runs were made. Recorded and shown, but no part of what identifies a run.") +
+                       head(names) + body(lines));
+}
+
+}  // namespace zoo::report

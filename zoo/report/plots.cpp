@@ -1,0 +1,201 @@
+#include "zoo/report/plots.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "zoo/report/format.h"
+
+namespace zoo::report {
+
+namespace {
+
+constexpr double accuracy_top = 1.04;  // a little room above 1, where the best lines run
+
+Point accuracy_point(double x, const Estimate& accuracy) {
+  const double half = accuracy.has_interval() ? accuracy.half_width : 0;
+  return {x, accuracy.mean, accuracy.mean - half, accuracy.mean + half};
+}
+
+Series& series_of(Panel& panel, const Subject& subject, const Styles& styles) {
+  const auto at = std::ranges::find(panel.series, subject.label, &Series::label);
+  if (at != panel.series.end()) return *at;
+  return panel.series.emplace_back(Series{subject.label, styles.at(subject.label), {}});
+}
+
+void sort_points(Panel& panel) {
+  for (Series& series : panel.series) std::ranges::stable_sort(series.points, {}, &Point::x);
+}
+
+// Accuracy against a figure of each row: its width or its state.
+template <typename X>
+Figure accuracy_figure(const Table& table, const Styles& styles, Figure figure, const std::string& x_label, X&& x_of) {
+  for (std::size_t column = 0; column < table.columns.size(); ++column) {
+    Panel panel{.title = table.columns[column].label,
+                .x_label = x_label,
+                .y_label = "test accuracy",
+                .x_ticks = {},
+                .log2_x = true,
+                .y_maximum = accuracy_top,
+                .series = {}};
+    for (const Row& row : table.rows) {
+      const Result& result = row.results[column];
+      const double x = x_of(row, result);
+      if (!result.has_figures() || !(x > 0)) continue;
+      series_of(panel, table.subjects[row.subject], styles).points.push_back(accuracy_point(x, result.accuracy));
+    }
+    sort_points(panel);
+    if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
+  }
+  return figure;
+}
+
+void tick_at_points(Panel& panel) {
+  std::set<double> values;
+  for (const Series& series : panel.series) {
+    for (const Point& point : series.points) values.insert(point.x);
+  }
+  for (const double value : values) panel.x_ticks.push_back({value, fmt::format("{}", value)});
+}
+
+// Powers of two, at most five of them, so that their labels do not touch.
+void tick_at_bytes(Panel& panel) {
+  double low = INFINITY, high = 0;
+  for (const Series& series : panel.series) {
+    for (const Point& point : series.points) low = std::min(low, point.x), high = std::max(high, point.x);
+  }
+  const int first = static_cast<int>(std::floor(std::log2(low)));
+  const int last = static_cast<int>(std::ceil(std::log2(high)));
+  const int step = (last - first) / 5 + 1;
+  for (int power = first; power <= last; power += step) {
+    const double bytes = std::exp2(power);
+    panel.x_ticks.push_back({bytes, format_bytes(bytes)});
+  }
+}
+
+// The mean over runs of a figure at each epoch; a run that has ended keeps its last.
+template <typename Value>
+std::vector<Point> curve(std::span<const Run> runs, const std::vector<std::size_t>& indices, Value&& value) {
+  std::map<std::int64_t, double> sums;
+  std::set<std::int64_t> epochs;
+  for (const std::size_t index : indices) {
+    for (const EpochResult& epoch : runs[index].epochs) epochs.insert(epoch.epoch);
+  }
+  std::vector<Point> points;
+  for (const std::int64_t epoch : epochs) {
+    double sum = 0;
+    int count = 0;
+    for (const std::size_t index : indices) {
+      const EpochResult* latest = nullptr;
+      for (const EpochResult& result : runs[index].epochs) {
+        if (result.epoch <= epoch) latest = &result;
+      }
+      if (latest == nullptr || !std::isfinite(value(*latest))) continue;
+      sum += value(*latest);
+      ++count;
+    }
+    if (count == 0) continue;
+    const double mean = sum / count;
+    points.push_back({static_cast<double>(epoch), mean, mean, mean});
+  }
+  return points;
+}
+
+// Columns that stand for a cell each: the first of it, which is that of all slices where there are several.
+std::vector<std::size_t> cell_columns(const Table& table) {
+  std::vector<std::size_t> columns;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    const bool known = std::ranges::any_of(
+        columns, [&](std::size_t other) { return table.columns[other].cell == table.columns[i].cell; });
+    if (!known) columns.push_back(i);
+  }
+  return columns;
+}
+
+Panel curve_panel(const Table& table, const std::string& width, std::size_t column, std::span<const Run> runs,
+                  const Styles& styles, bool of_loss) {
+  Panel panel{.title = table.columns[column].label,
+              .x_label = "epoch",
+              .y_label = of_loss ? "validation loss (nats)" : "validation accuracy",
+              .x_ticks = {},
+              .y_maximum = of_loss ? 0 : accuracy_top,
+              .series = {}};
+  std::size_t longest = 0;
+  for (const Row& row : table.rows) {
+    if (row.width != width) continue;
+    std::vector<Point> points = curve(runs, row.results[column].runs, [&](const EpochResult& epoch) {
+      return of_loss ? epoch.validation_loss : epoch.validation_accuracy;
+    });
+    if (points.empty()) continue;
+    for (const Point& point : points) {
+      if (of_loss) panel.y_maximum = std::max(panel.y_maximum, 1.05 * point.y);
+    }
+    longest = std::max(longest, points.size());
+    series_of(panel, table.subjects[row.subject], styles).points = std::move(points);
+  }
+  if (panel.y_maximum <= 0) panel.y_maximum = 1;
+  panel.markers = longest <= 12;
+  return panel;
+}
+
+}  // namespace
+
+Styles assign_styles(const Summary& summary) {
+  Styles styles;
+  for (const Table& table : summary.tables) {
+    for (const Subject& subject : table.subjects) styles.emplace(subject.label, styles.size());
+  }
+  return styles;
+}
+
+std::vector<Figure> make_figures(const Table& table, std::span<const Run> runs, const Styles& styles) {
+  std::vector<Figure> figures;
+  const std::string bars = table.seeds > 1 ? " Bars are 95% intervals over seeds." : "";
+  figures.push_back(accuracy_figure(table, styles,
+                                    {.title = "Accuracy against width",
+                                     .caption = "Test accuracy by model width, at the learning rate chosen on the "
+                                                "validation split." +
+                                                bars,
+                                     .panels = {}},
+                                    "d_model", [](const Row& row, const Result&) { return row.d_model; }));
+  for (Panel& panel : figures.back().panels) tick_at_points(panel);
+  figures.push_back(accuracy_figure(
+      table, styles,
+      {.title = "Accuracy against state",
+       .caption = "Test accuracy by what the model carries from token to token: the bytes of all its state tensors, "
+                  "measured after the last token, batch 1. Points of a line are widths." +
+                  bars,
+       .panels = {}},
+      "state", [](const Row&, const Result& result) { return static_cast<double>(result.state_bytes.value_or(0)); }));
+  for (Panel& panel : figures.back().panels) tick_at_bytes(panel);
+
+  std::vector<std::pair<double, std::string>> widths;
+  for (const Row& row : table.rows) {
+    if (const std::pair width(row.d_model, row.width); std::ranges::find(widths, width) == widths.end()) {
+      widths.push_back(width);
+    }
+  }
+  std::ranges::stable_sort(widths, {}, &std::pair<double, std::string>::first);
+  for (const auto& [size, width] : widths) {
+    Figure figure{.title = "Learning curves at d_model " + width,
+                  .caption =
+                      "Validation accuracy and loss after each epoch, means over seeds, at the chosen learning "
+                      "rate. A run that stopped early keeps its last figure.",
+                  .panels = {},
+                  .open = width == widths.front().second};
+    for (const bool of_loss : {false, true}) {
+      for (const std::size_t column : cell_columns(table)) {
+        Panel panel = curve_panel(table, width, column, runs, styles, of_loss);
+        if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
+      }
+      if (!of_loss) figure.panels_of_first_row = figure.panels.size();
+    }
+    figures.push_back(std::move(figure));
+  }
+  std::erase_if(figures, [](const Figure& figure) { return figure.panels.empty(); });
+  return figures;
+}
+
+}  // namespace zoo::report

@@ -1,0 +1,128 @@
+#include "zoo/report/table.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <vector>
+
+#include "zoo/report/format.h"
+
+namespace zoo::report {
+
+namespace {
+
+using Cells = std::vector<std::vector<std::string>>;  // rows of columns; the first row is the head
+
+constexpr std::size_t layer_width = 48;
+
+// "64 KiB", or "64 KiB-1 MiB" where it depends on the column.
+template <typename Format>
+std::string range(const Row& row, std::optional<std::int64_t> Result::*figure, Format&& format) {
+  std::optional<std::int64_t> low, high;
+  for (const Result& result : row.results) {
+    if (!(result.*figure)) continue;
+    low = std::min(low.value_or(*(result.*figure)), *(result.*figure));
+    high = std::max(high.value_or(*(result.*figure)), *(result.*figure));
+  }
+  if (!low) return "–";
+  const std::string least = format(static_cast<double>(*low));
+  const std::string most = format(static_cast<double>(*high));
+  return least == most ? least : least + " – " + most;
+}
+
+std::string marks(const Result& result) {
+  std::string text;
+  if (result.diverged > 0) text += "†";
+  if (!result.complete()) text += "*";
+  return text;
+}
+
+std::string result_text(const Result& result) {
+  return result.has_figures() ? format_accuracy(result.accuracy) + marks(result) : "–" + marks(result);
+}
+
+Cells table_cells(const Table& table) {
+  Cells cells = {{"layer", "d_model", "parameters", "state"}};
+  for (const Column& column : table.columns) cells[0].push_back(column.label);
+  for (const Row& row : table.rows) {
+    const Subject& subject = table.subjects[row.subject];
+    const std::string name = subject.options.empty() ? subject.layer : subject.layer + " (" + subject.options + ")";
+    cells.push_back({shortened(display_width(name) <= layer_width ? name : subject.label, layer_width), row.width,
+                     range(row, &Result::parameters, format_count), range(row, &Result::state_bytes, format_bytes)});
+    for (const Result& result : row.results) cells.back().push_back(result_text(result));
+  }
+  return cells;
+}
+
+void append_padded(std::string& line, const std::string& text, std::size_t width, bool left) {
+  const std::string padding(width - std::min(width, display_width(text)), ' ');
+  line += left ? text + padding : padding + text;
+}
+
+std::string rendered(const Cells& cells, std::size_t limit) {
+  constexpr std::size_t heads = 4;  // columns that name a row: repeated where a table is continued
+  std::vector<std::size_t> widths(cells[0].size());
+  for (const auto& row : cells) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
+  }
+  std::string text;
+  for (std::size_t next = heads; next < widths.size() || text.empty();) {
+    std::vector<std::size_t> shown = {0, 1, 2, 3};
+    std::size_t total = widths[0] + widths[1] + widths[2] + widths[3] + 6;
+    do {
+      if (next == widths.size()) break;
+      total += widths[next] + 2;
+      shown.push_back(next++);
+    } while (next < widths.size() && (limit == 0 || total + widths[next] + 2 <= limit));
+    if (!text.empty()) text += "\n";
+    for (const auto& row : cells) {
+      std::string line;
+      for (const std::size_t column : shown) {
+        if (column != 0) line += "  ";
+        append_padded(line, row[column], widths[column], column == 0);
+      }
+      text += line + "\n";
+      if (&row != &cells.front()) continue;
+      for (std::size_t i = 0; i < total; ++i) text += "─";
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string format_table(const Summary& summary, std::size_t width) {
+  if (summary.tables.empty()) return "There are no runs yet.\n";
+  std::string text;
+  bool diverged = false;
+  bool incomplete = false;
+  for (const Table& table : summary.tables) {
+    if (summary.tables.size() > 1) {
+      const auto number = static_cast<std::size_t>(&table - summary.tables.data());
+      text += fmt::format("{}Setting {} of {}:", number == 0 ? "" : "\n", number + 1, summary.tables.size());
+      for (const Difference& difference : summary.differences) {
+        text += fmt::format(" {} {}{}", difference.name, difference.values[number],
+                            &difference == &summary.differences.back() ? "" : ",");
+      }
+      text += "\n\n";
+    }
+    text += rendered(table_cells(table), width);
+    for (const Row& row : table.rows) {
+      for (const Result& result : row.results) {
+        diverged = diverged || result.diverged > 0;
+        incomplete = incomplete || !result.complete();
+      }
+    }
+  }
+  text += "\nTest accuracy";
+  const int seeds = std::ranges::max(summary.tables, {}, &Table::seeds).seeds;
+  if (seeds > 1) text += fmt::format(", mean and 95% interval over {} seeds", seeds);
+  text += "; learning rate chosen on the validation split.\n";
+  if (diverged) text += "† the loss of a seed became NaN or infinite; it counts as it was evaluated, else as 0.\n";
+  if (incomplete) text += "* not all runs of this cell are finished.\n";
+  if (summary.tables.size() > 1) text += "Runs of different settings are not compared.\n";
+  return text;
+}
+
+}  // namespace zoo::report
