@@ -12,10 +12,13 @@
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/report/report.h"
+#include "zoo/report/summary.h"
+#include "zoo/report/table.h"
 #include "zoo/sweep/environment.h"
 #include "zoo/sweep/forecast.h"
 #include "zoo/sweep/lock.h"
 #include "zoo/sweep/plan.h"
+#include "zoo/sweep/progress.h"
 #include "zoo/sweep/sweep.h"
 #include "zoo/sweep/text.h"
 
@@ -70,6 +73,13 @@ std::vector<Run> recorded(const Store& store, const std::vector<RunSpec>& runs) 
   return all;
 }
 
+void show(const std::vector<Run>& results, const std::string& out, const std::string& command) {
+  fmt::print("{}\n", report::format_table(report::summarise(results), terminal_width(STDOUT_FILENO)));
+  const report::ReportFiles files = report::write_report(
+      results, out, command, [](const std::string& warning) { fmt::print(stderr, "{}\n", warning); });
+  for (const auto& file : {files.csv, files.json, files.html}) fmt::print("{}\n", file.string());
+}
+
 int run(std::span<const std::string> arguments) {
   const auto options = parse_recall_options(arguments);
   if (!options) {
@@ -93,8 +103,7 @@ int run(std::span<const std::string> arguments) {
                                         .environment = describe_environment(1, loaded_plugins(), command)},
                                        store);
   const std::vector<Run> results = recorded(store, runs);
-  fmt::print("{}\n", terminal_table(results));
-  for (const std::string& path : write_report(results, options->out, command)) fmt::print("{}\n", path);
+  if (!results.empty()) show(results, options->out, command);
   if (result.failed > 0) {
     fmt::print(stderr, "{} of {} runs failed; the reasons are in the report, and the same command tries them again\n",
                result.failed, runs.size());

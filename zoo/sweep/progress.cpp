@@ -17,13 +17,14 @@ namespace {
 constexpr double terminal_interval = 0.2;
 constexpr double plain_interval = 60;
 
-std::size_t terminal_width() {
-  winsize size = {};
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) return size.ws_col;
-  return 80;
-}
-
 }  // namespace
+
+std::size_t terminal_width(int file) {
+  winsize size = {};
+  if (ioctl(file, TIOCGWINSZ, &size) != 0) return 0;
+  // A terminal that does not tell is taken for the smallest usual one.
+  return size.ws_col > 0 ? size.ws_col : 80;
+}
 
 std::string progress_bar(double fraction, int width) {
   const int filled = static_cast<int>(std::floor(std::clamp(fraction, 0.0, 1.0) * width));
@@ -77,8 +78,8 @@ void SweepProgress::refresh() {
   next_draw_ = time + (terminal_ ? terminal_interval : plain_interval);
   std::string line = status_line();
   if (terminal_) {
-    const std::size_t width = terminal_width();
-    if (line.size() >= width) line.resize(width - 1);
+    const std::size_t width = terminal_width(STDERR_FILENO);
+    if (width > 0 && line.size() >= width) line.resize(width - 1);
     fmt::print(stderr, "\r\033[K{}", line);
   } else {
     fmt::print(stderr, "{}\n", line);

@@ -44,6 +44,9 @@ class SweepProgress {
   bool terminal_;
 };
 
+/// Columns of the terminal that the file descriptor is, 0 when it is none.
+std::size_t terminal_width(int file);
+
 /// "[########------------]": `width` places between the brackets, `fraction` of them filled.
 std::string progress_bar(double fraction, int width);
 
