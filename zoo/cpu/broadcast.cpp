@@ -43,17 +43,18 @@ struct Div {
 };
 
 // NaN in either operand gives NaN: b where the comparison fails, which it does for a NaN in b, and a for a NaN in a.
+// (Highway's Ne is false for NaN on some instruction sets.)
 struct Maximum {
   template <class D, class V>
   HWY_INLINE static V value(D, V a, V b) {
-    return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Ne(a, a)), a, b);
+    return hn::IfThenElse(hn::Or(hn::Gt(a, b), hn::Not(hn::Eq(a, a))), a, b);
   }
 };
 
 struct Minimum {
   template <class D, class V>
   HWY_INLINE static V value(D, V a, V b) {
-    return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Ne(a, a)), a, b);
+    return hn::IfThenElse(hn::Or(hn::Lt(a, b), hn::Not(hn::Eq(a, a))), a, b);
   }
 };
 
