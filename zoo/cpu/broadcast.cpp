@@ -166,6 +166,16 @@ void for_parts(const StridedLoops<operands>& loops, const Body& body) {
   }
 }
 
+// Calls body with 1 or 0 as a constant.
+template <typename Body>
+void with_step(bool moves, const Body& body) {
+  if (moves) {
+    body(std::integral_constant<std::int64_t, 1>{});
+  } else {
+    body(std::integral_constant<std::int64_t, 0>{});
+  }
+}
+
 }  // namespace
 
 template <typename T>
@@ -185,17 +195,23 @@ void where(const Shape& shape, const T* condition, const Shape& condition_shape,
            const T* b, const Shape& b_shape, T* y) {
   const StridedLoops<3> loops(shape, {broadcast_strides(condition_shape, shape), broadcast_strides(a_shape, shape),
                                       broadcast_strides(b_shape, shape)});
-  const std::int64_t steps[] = {loops.strides[0][loops.last()], loops.strides[1][loops.last()],
-                                loops.strides[2][loops.last()]};
+  const auto moves = [&](std::size_t operand) { return loops.strides[operand][loops.last()] != 0; };
   for_parts(loops, [&](std::int64_t rows_begin, std::int64_t rows_end, std::int64_t begin, std::int64_t end) {
     loops.for_each_row(rows_begin, rows_end, [&](std::int64_t row, const auto& offsets) {
-      const T* choice = condition + offsets[0];
-      const T* yes = a + offsets[1];
-      const T* no = b + offsets[2];
-      T* result = y + row * loops.inner();
-      for (std::int64_t i = begin; i < end; ++i) {
-        result[i] = choice[i * steps[0]] != T{0} ? yes[i * steps[1]] : no[i * steps[2]];
-      }
+      // One loop for each combination of operands that move and that stand still, known when it is compiled.
+      with_step(moves(0), [&](auto step) {
+        with_step(moves(1), [&](auto step_a) {
+          with_step(moves(2), [&](auto step_b) {
+            const T* choice = condition + offsets[0];
+            const T* yes = a + offsets[1];
+            const T* no = b + offsets[2];
+            T* result = y + row * loops.inner();
+            for (std::int64_t i = begin; i < end; ++i) {
+              result[i] = choice[i * step] != T{0} ? yes[i * step_a] : no[i * step_b];
+            }
+          });
+        });
+      });
     });
   });
 }

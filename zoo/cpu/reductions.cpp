@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <type_traits>
 
 #include "zoo/cpu/partition.h"
 
@@ -24,15 +26,30 @@ void for_columns(const AxisExtents& extents, const Body& body) {
   }
 }
 
-// Whether `value` takes the place of `best`: NaN beats every number, and nothing beats a NaN.
-template <typename T>
-bool beats(T value, T best) {
-  return value > best || (std::isnan(value) && !std::isnan(best));
-}
-
 template <typename T>
 bool same(T value, T best) {
   return value == best || (std::isnan(value) && std::isnan(best));
+}
+
+// The largest of neighbours, NaN if any is, in as many chains as fill the vectors of any machine.
+template <typename T>
+T largest(const T* x, std::int64_t count) {
+  using Flag = std::conditional_t<sizeof(T) == 4, std::int32_t, std::int64_t>;  // as wide as T, so that both vectorise
+  constexpr std::int64_t chains = 16;
+  T best[chains];
+  Flag nan[chains] = {};
+  std::fill_n(best, chains, x[0]);
+  std::int64_t i = 0;
+  for (; i + chains <= count; i += chains) {
+    for (std::int64_t k = 0; k < chains; ++k) best[k] = x[i + k] > best[k] ? x[i + k] : best[k];
+    for (std::int64_t k = 0; k < chains; ++k) nan[k] |= x[i + k] != x[i + k] ? Flag{1} : Flag{0};
+  }
+  for (; i < count; ++i) {
+    best[0] = x[i] > best[0] ? x[i] : best[0];
+    nan[0] |= x[i] != x[i] ? Flag{1} : Flag{0};
+  }
+  const bool any_nan = std::any_of(nan, nan + chains, [](Flag flag) { return flag != 0; });
+  return any_nan ? std::numeric_limits<T>::quiet_NaN() : *std::max_element(best, best + chains);
 }
 
 }  // namespace
@@ -43,10 +60,15 @@ void max(const AxisExtents& extents, const T* x, T* y) {
   for_columns(extents, [=, count = count, inner = inner](std::int64_t o, std::int64_t begin, std::int64_t end) {
     const T* block = x + o * count * inner;
     T* best = y + o * inner;
+    if (inner == 1) {
+      *best = largest(block, count);
+      return;
+    }
     std::copy(block + begin, block + end, best + begin);
     for (std::int64_t k = 1; k < count; ++k) {
       const T* row = block + k * inner;
-      for (std::int64_t i = begin; i < end; ++i) best[i] = beats(row[i], best[i]) ? row[i] : best[i];
+      // A NaN takes the place, and then nothing is greater than it.
+      for (std::int64_t i = begin; i < end; ++i) best[i] = row[i] > best[i] || row[i] != row[i] ? row[i] : best[i];
     }
   });
 }
@@ -71,9 +93,9 @@ void argmax(const AxisExtents& extents, const T* x, std::int32_t* y) {
   for_rows(extents.outer, count, [=](std::int64_t begin, std::int64_t end) {
     for (std::int64_t o = begin; o < end; ++o) {
       const T* row = x + o * count;
-      std::int64_t best = 0;
-      for (std::int64_t k = 1; k < count; ++k) best = beats(row[k], row[best]) ? k : best;
-      y[o] = static_cast<std::int32_t>(best);
+      const T best = largest(row, count);
+      y[o] =
+          static_cast<std::int32_t>(std::find_if(row, row + count, [=](T value) { return same(value, best); }) - row);
     }
   });
 }

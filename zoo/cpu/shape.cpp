@@ -9,14 +9,17 @@ namespace zoo::cpu {
 
 namespace {
 
-// Both sides of a transposed copy stay in the first-level cache: 32 x 32 doubles are 8 KiB.
+// A tile of 32 x 32 doubles takes 8 KiB of the first-level cache.
 constexpr std::int64_t tile = 32;
 
-// One tile of a transposition: result rows `step_y` apart run along x's stride, x's rows are neighbours.
+// One tile of a transposition: result rows `step_y` apart run along x's stride, x's rows are neighbours. By way of a
+// buffer, so that each cache line of x is read once: rows a power of two apart would push each other out of the cache.
 template <typename T>
 void copy_tile(const T* x, std::int64_t stride, T* y, std::int64_t step_y, std::int64_t rows, std::int64_t count) {
+  T buffer[tile][tile + 1];
+  for (std::int64_t j = 0; j < count; ++j) std::copy_n(x + j * stride, rows, buffer[j]);
   for (std::int64_t i = 0; i < rows; ++i) {
-    for (std::int64_t j = 0; j < count; ++j) y[i * step_y + j] = x[i + j * stride];
+    for (std::int64_t j = 0; j < count; ++j) y[i * step_y + j] = buffer[j][i];
   }
 }
 
