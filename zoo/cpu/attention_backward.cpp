@@ -66,9 +66,9 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void backward_tile(D d, const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
                                 const AttentionOutputs<const T>& outputs, const T* dy_tensor,
                                 const AttentionGradients<T>& into, const Head<T>& head, std::int64_t row,
-                                Scratch<T>& scratch) {
+                                FetchAhead& ahead, Scratch<T>& scratch) {
   const std::int64_t count = std::min(tile, head.rows() - row);
-  const QueryTile<T> queries = head.queries(row, count);
+  const QueryTile<T> queries = head.queries(row, count, ahead);
   const Rowwise<const T> q = head.of_queries(inputs.q, row, sizes.d);
   const Rowwise<const T> dy = head.of_queries(dy_tensor, row, sizes.dv);
   const Rowwise<const T> y = head.of_queries(outputs.y, row, sizes.dv);
@@ -115,6 +115,18 @@ void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs
   Scratch<T> scratch(sizes, true);
   const std::int64_t group = sizes.heads / sizes.kv_heads;
   for (std::int64_t item = begin; item < end; ++item) {
+    FetchAhead ahead;
+    if (item + 1 < end) {
+      const Head<T> next(sizes, inputs, (item + 1) / sizes.kv_heads, (item + 1) % sizes.kv_heads * group);
+      next.fetch_queries(ahead, inputs.q, sizes.d);
+      next.fetch_queries(ahead, dy, sizes.dv);
+      next.fetch_queries(ahead, outputs.y, sizes.dv);
+      next.fetch_keys(ahead, into.k, sizes.d);
+      next.fetch_keys(ahead, into.v, sizes.dv);
+      next.fetch_keys(ahead, inputs.k, sizes.d);
+      next.fetch_keys(ahead, inputs.v, sizes.dv);
+      next.fetch_queries(ahead, into.q, sizes.d);
+    }
     for (std::int64_t member = 0; member < group; ++member) {
       const Head<T> head(sizes, inputs, item / sizes.kv_heads, item % sizes.kv_heads * group + member);
       if (member == 0) {
@@ -126,7 +138,7 @@ void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs
         }
       }
       for (std::int64_t row = 0; row < head.rows(); row += tile) {
-        backward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, dy, into, head, row, scratch);
+        backward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, dy, into, head, row, ahead, scratch);
       }
     }
   }

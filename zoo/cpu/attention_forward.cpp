@@ -53,9 +53,9 @@ HWY_INLINE void streaming_softmax(D d, const QueryTile<T>& queries, std::int64_t
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void forward_tile(D d, const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
                                const AttentionOutputs<T>& outputs, const Head<T>& head, std::int64_t row,
-                               Scratch<T>& scratch) {
+                               FetchAhead& ahead, Scratch<T>& scratch) {
   const std::int64_t count = std::min(tile, head.rows() - row);
-  const QueryTile<T> queries = head.queries(row, count);
+  const QueryTile<T> queries = head.queries(row, count, ahead);
   transpose(d, count, sizes.d, head.of_queries(inputs.q, row, sizes.d), Rowwise<T>{scratch.q_transposed.data(), tile});
   // The smallest finite number for "nothing seen yet": its difference to -infinity is not NaN.
   alignas(64) T largest[tile];
@@ -100,10 +100,18 @@ void forward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
   Scratch<T> scratch(sizes, false);
   const std::int64_t group = sizes.heads / sizes.kv_heads;
   for (std::int64_t item = begin; item < end; ++item) {
+    FetchAhead ahead;
+    if (item + 1 < end) {
+      const Head<T> next(sizes, inputs, (item + 1) / sizes.kv_heads, (item + 1) % sizes.kv_heads * group);
+      next.fetch_queries(ahead, inputs.q, sizes.d);
+      next.fetch_keys(ahead, inputs.k, sizes.d);
+      next.fetch_keys(ahead, inputs.v, sizes.dv);
+      next.fetch_queries(ahead, outputs.y, sizes.dv);
+    }
     for (std::int64_t member = 0; member < group; ++member) {
       const Head<T> head(sizes, inputs, item / sizes.kv_heads, item % sizes.kv_heads * group + member);
       for (std::int64_t row = 0; row < head.rows(); row += tile) {
-        forward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, head, row, scratch);
+        forward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, head, row, ahead, scratch);
       }
     }
   }

@@ -27,11 +27,47 @@ namespace hn = hwy::HWY_NAMESPACE;
 // sum) then lies along vectors, and no sum across a vector's lanes is needed.
 inline constexpr std::int64_t tile = 64;
 
+// Asks for the memory of the next item a few cache lines at a time, while the present one is computed: where sequences
+// are short, waiting for each item's rows would take longer than its arithmetic.
+class FetchAhead {
+ public:
+  // Rows of `bytes` bytes, `stride` bytes apart.
+  void add(const void* rows, std::int64_t count, std::int64_t stride, std::int64_t bytes) {
+    if (length_ < most && rows != nullptr) list_[length_++] = {static_cast<const char*>(rows), count, stride, bytes};
+  }
+  void step() {
+    for (int line = 0; line < lines_a_step && next_ < length_; ++line) {
+      const Rows& rows = list_[next_];
+      __builtin_prefetch(rows.at + row_ * rows.stride + byte_, 0, 2);
+      byte_ += 64;
+      if (byte_ < rows.bytes) continue;
+      byte_ = 0;
+      if (++row_ < rows.count) continue;
+      row_ = 0;
+      ++next_;
+    }
+  }
+
+ private:
+  struct Rows {
+    const char* at;
+    std::int64_t count, stride, bytes;
+  };
+  static constexpr int most = 8;
+  static constexpr int lines_a_step = 32;
+  Rows list_[most] = {};
+  int length_ = 0;
+  int next_ = 0;
+  std::int64_t row_ = 0;
+  std::int64_t byte_ = 0;
+};
+
 // Some queries of one head of one sequence, at ascending positions, with what the kernels need of them.
 template <typename T>
 class QueryTile {
  public:
-  QueryTile(const AttentionSizes& sizes, std::int64_t count) : sizes_(&sizes), count_(count) {}
+  QueryTile(const AttentionSizes& sizes, std::int64_t count, FetchAhead& ahead)
+      : sizes_(&sizes), count_(count), ahead_(&ahead) {}
 
   void set_position(std::int64_t i, std::int64_t position) {
     positions_[i] = position;
@@ -43,6 +79,8 @@ class QueryTile {
   std::int64_t count() const { return count_; }
   std::int64_t position(std::int64_t i) const { return positions_[std::min(i, count_ - 1)]; }
   const T* lane_positions() const { return lane_positions_; }
+  // To be called every some hundred operations.
+  void fetch_ahead() const { ahead_->step(); }
 
   // The keys [first, second) that queries [i, i + n) see, any of them.
   std::pair<std::int64_t, std::int64_t> keys_of(std::int64_t i, std::int64_t n) const {
@@ -63,6 +101,7 @@ class QueryTile {
  private:
   const AttentionSizes* sizes_;
   std::int64_t count_;
+  FetchAhead* ahead_;
   std::int64_t positions_[tile] = {};
   alignas(64) T lane_positions_[tile] = {};
 };
@@ -74,6 +113,7 @@ HWY_INLINE void multiply_scores(D d, const QueryTile<T>& queries, std::int64_t f
   constexpr std::int64_t lanes = hn::MaxLanes(d);
   small_matmul_within<false>(d, keys, Strided<T>{k.data, k.stride, 1}, Rowwise<const T>{q_transposed, tile},
                              Rowwise<T>{scores, tile}, [&queries, first, terms](std::int64_t s, std::int64_t n) {
+                               queries.fetch_ahead();
                                const auto [begin, end] = queries.queries_of(first + s, n);
                                return BlockRange{begin / lanes * lanes, (end + lanes - 1) / lanes * lanes, 0, terms};
                              });
@@ -87,6 +127,7 @@ HWY_INLINE void sum_over_keys(D d, const QueryTile<T>& queries, std::int64_t fir
   small_matmul_within<add>(
       d, queries.count(), Strided<T>{weights, 1, tile}, values, result,
       [&queries, first, keys, columns](std::int64_t i, std::int64_t n) {
+        queries.fetch_ahead();
         const auto [begin, end] = queries.keys_of(i, n);
         return BlockRange{0, columns, std::max(begin - first, std::int64_t{0}), std::min(end - first, keys)};
       });
@@ -99,6 +140,7 @@ HWY_INLINE void sum_over_queries(D d, const QueryTile<T>& queries, std::int64_t 
                                  const Rowwise<T>& result) {
   small_matmul_within<true>(d, keys, Strided<T>{weights, tile, 1}, values, result,
                             [&queries, first, columns](std::int64_t s, std::int64_t n) {
+                              queries.fetch_ahead();
                               const auto [begin, end] = queries.queries_of(first + s, n);
                               return BlockRange{0, columns, begin, end};
                             });
@@ -111,6 +153,7 @@ HWY_INLINE void for_query_vectors(D d, const QueryTile<T>& queries, std::int64_t
                                   const Body& body) {
   constexpr std::int64_t lanes = hn::MaxLanes(d);
   for (std::int64_t i = 0; i < queries.count(); i += lanes) {
+    queries.fetch_ahead();
     const auto [begin, end] = queries.keys_of(i, lanes);
     const std::int64_t s_begin = std::clamp<std::int64_t>(begin - first, 0, keys);
     const std::int64_t s_end = std::clamp<std::int64_t>(end - first, s_begin, keys);
@@ -216,8 +259,8 @@ class Head {
     return {tensor + ((sequence_ * sizes_->keys + key) * sizes_->kv_heads + kv_head) * width, sizes_->kv_heads * width};
   }
   // Rows [row, row + count) with their positions among the keys.
-  QueryTile<T> queries(std::int64_t row, std::int64_t count) const {
-    QueryTile<T> result(*sizes_, count);
+  QueryTile<T> queries(std::int64_t row, std::int64_t count, FetchAhead& ahead) const {
+    QueryTile<T> result(*sizes_, count, ahead);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t t =
           inputs_->rows == nullptr ? row + i : inputs_->rows[first_row_ + row + i] - sequence_ * sizes_->queries;
@@ -225,6 +268,15 @@ class Head {
     }
     result.fill_lanes();
     return result;
+  }
+  // All of this head's rows of a tensor, to be fetched ahead.
+  template <typename Element>
+  void fetch_queries(FetchAhead& ahead, Element* tensor, std::int64_t width) const {
+    fetch(ahead, of_queries(tensor, 0, width), rows_, width);
+  }
+  template <typename Element>
+  void fetch_keys(FetchAhead& ahead, Element* tensor, std::int64_t width) const {
+    fetch(ahead, of_keys(tensor, 0, width), sizes_->keys, width);
   }
   ScoreRule<T> score_rule(std::int64_t first_key) const {
     if (inputs_->key_bias == nullptr) return {sizes_, first_key, nullptr, 0};
@@ -234,6 +286,15 @@ class Head {
   RandomKey dropout_key() const { return cpu::attention_dropout_key(*sizes_, sequence_, head_); }
 
  private:
+  // More than the second-level cache holds beside the present item would push that out.
+  static constexpr std::int64_t most_bytes = 1 << 16;
+
+  template <typename Element>
+  static void fetch(FetchAhead& ahead, const Rowwise<Element>& rows, std::int64_t count, std::int64_t width) {
+    const auto size = static_cast<std::int64_t>(sizeof(T));
+    if (count * width * size <= most_bytes) ahead.add(rows.data, count, rows.stride * size, width * size);
+  }
+
   const AttentionSizes* sizes_;
   const AttentionInputs<T>* inputs_;
   std::int64_t sequence_;
