@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <ostream>
 
 #include "zoo/core/error.h"
 #include "zoo/core/options_describe.h"
@@ -80,6 +81,9 @@ struct Refused {
   Json value;
   const char* reason;
 };
+void PrintTo(const Refused& refused, std::ostream* out) {
+  *out << refused.option << "=" << refused.value;
+}
 
 class RefusedValues : public testing::TestWithParam<Refused> {};
 
