@@ -57,10 +57,14 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
 
 std::string unknown_name_message(std::string_view kind, std::string_view name,
                                  std::span<const std::string> candidates) {
-  const std::string nearest = nearest_name(name, candidates);
-  const std::string hint = nearest.empty() ? "." : fmt::format("; did you mean '{}'?", nearest);
-  if (candidates.empty()) return fmt::format("unknown {} '{}'{} There are none.", kind, name, hint);
-  return fmt::format("unknown {} '{}'{} Known: {}", kind, name, hint, fmt::join(candidates, ", "));
+  std::string message = fmt::format("unknown {} '{}'", kind, name);
+  if (const std::string nearest = nearest_name(name, candidates); nearest.empty()) {
+    message.push_back('.');
+  } else {
+    message.append(fmt::format("; did you mean '{}'?", nearest));
+  }
+  message.append(candidates.empty() ? " There are none." : fmt::format(" Known: {}", fmt::join(candidates, ", ")));
+  return message;
 }
 
 }  // namespace zoo
