@@ -2,6 +2,7 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <ostream>
 
 #include "tests/cli/command.h"
 #include "zoo/core/registrar.h"
@@ -142,6 +143,9 @@ struct Fault {
   const char* name;
   const char* reason;
 };
+void PrintTo(const Fault& fault, std::ostream* out) {
+  *out << fault.name;
+}
 
 class FaultyPlugin : public testing::TestWithParam<Fault> {};
 

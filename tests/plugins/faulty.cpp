@@ -17,7 +17,7 @@ volatile int zero = 0;
 volatile int quotient = 7;
 int* volatile nowhere = nullptr;
 
-[[gnu::no_sanitize("undefined", "address")]] void go_wrong() {
+void go_wrong() {
   if (fault("exception")) throw std::runtime_error("the moon is full");
   if (fault("odd exception")) throw 7;
   if (fault("usage error")) throw zoo::UsageError("d_model must be divisible by seven");

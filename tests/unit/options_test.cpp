@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include <limits>
+#include <ostream>
 
 #include "zoo/core/error.h"
 #include "zoo/core/options_describe.h"
@@ -80,18 +81,20 @@ struct Refused {
   Json value;
   const char* reason;
 };
+void PrintTo(const Refused& refused, std::ostream* out) {
+  *out << refused.option << "=" << refused.value;
+}
 
 class RefusedValues : public testing::TestWithParam<Refused> {};
 
 TEST_P(RefusedValues, SayWhatWasGivenAndWhatIsAllowed) {
-  const auto& [option, value, reason] = GetParam();
+  const Refused& given = GetParam();
   EXPECT_THAT(
       [&] {
-        make({{option, value}});
+        make({{given.option, given.value}});
       },
       ThrowsMessage<UsageError>(
-          AllOf(HasSubstr(std::string("layer test: option ") + option + " is '"), HasSubstr(reason))))
-      << value;
+          AllOf(HasSubstr(std::string("layer test: option ") + given.option + " is '"), HasSubstr(given.reason))));
 }
 
 INSTANTIATE_TEST_SUITE_P(

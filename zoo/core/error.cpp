@@ -46,7 +46,7 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
   std::size_t least = 0;
   for (const std::string& candidate : candidates) {
     const std::size_t distance = edit_distance(wanted, folded(candidate));
-    // One slip in a name of up to 5 letters, two up to 8, three in longer ones.
+    // One slip in a name of up to 4 letters, two up to 8, three in longer ones.
     const std::size_t likely = std::min<std::size_t>(3, (std::max(name.size(), candidate.size()) + 3) / 4);
     if (distance > likely || distance >= wanted.size() || (!nearest.empty() && distance >= least)) continue;
     nearest = candidate;
@@ -58,12 +58,13 @@ std::string nearest_name(std::string_view name, std::span<const std::string> can
 std::string unknown_name_message(std::string_view kind, std::string_view name,
                                  std::span<const std::string> candidates) {
   std::string message = fmt::format("unknown {} '{}'", kind, name);
-  if (const std::string nearest = nearest_name(name, candidates); !nearest.empty()) {
-    message += fmt::format("; did you mean '{}'?", nearest);
+  if (const std::string nearest = nearest_name(name, candidates); nearest.empty()) {
+    message.push_back('.');
   } else {
-    message += ".";
+    message.append(fmt::format("; did you mean '{}'?", nearest));
   }
-  return message + (candidates.empty() ? " There are none." : fmt::format(" Known: {}", fmt::join(candidates, ", ")));
+  message.append(candidates.empty() ? " There are none." : fmt::format(" Known: {}", fmt::join(candidates, ", ")));
+  return message;
 }
 
 }  // namespace zoo

@@ -40,13 +40,14 @@ namespace zoo {
 
 }  // namespace zoo
 
-#define ZOO_REGISTER_ENTRY_(kind, Entry, identifier)                                                                \
-  static Entry zoo_entry_##kind##_##identifier();                                                                   \
-  static void zoo_register_##kind##_##identifier(zoo::Registrar& registrar) {                                       \
-    registrar.kind(zoo_entry_##kind##_##identifier());                                                              \
-  }                                                                                                                 \
-  [[gnu::used, gnu::section("zoo_entries")]] static const zoo::RegisterFunction zoo_pointer_##kind##_##identifier = \
-      &zoo_register_##kind##_##identifier;                                                                          \
+#define ZOO_REGISTER_ENTRY_(kind, Entry, identifier)                                                     \
+  static Entry zoo_entry_##kind##_##identifier();                                                        \
+  static void zoo_register_##kind##_##identifier(zoo::Registrar& registrar) {                            \
+    registrar.kind(zoo_entry_##kind##_##identifier());                                                   \
+  }                                                                                                      \
+  [[gnu::used, gnu::retain,                                                                              \
+    gnu::section("zoo_entries")]] static const zoo::RegisterFunction zoo_pointer_##kind##_##identifier = \
+      &zoo_register_##kind##_##identifier;                                                               \
   static Entry zoo_entry_##kind##_##identifier()
 
 #define ZOO_REGISTER_LAYER(identifier) ZOO_REGISTER_ENTRY_(layer, zoo::LayerEntry, identifier)
