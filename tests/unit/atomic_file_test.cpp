@@ -118,9 +118,28 @@ TEST(AtomicFile, NamesThePathThatCannotBeWritten) {
   EXPECT_EQ(files_in(folder.path()), 0u);
 }
 
+// Root may write everywhere, so while one of these lives it acts as somebody else, to whom the folder is given.
+class Unprivileged {
+ public:
+  explicit Unprivileged(const fs::path& folder) {
+    if (!was_root_) return;
+    constexpr uid_t nobody = 65534;
+    acts_ = ::chown(folder.c_str(), nobody, static_cast<gid_t>(-1)) == 0 && ::seteuid(nobody) == 0;
+  }
+  ~Unprivileged() {
+    if (was_root_ && acts_) (void)!::seteuid(0);
+  }
+  bool holds() const { return acts_; }
+
+ private:
+  bool was_root_ = ::geteuid() == 0;
+  bool acts_ = true;
+};
+
 TEST(AtomicFile, ReadOnlyFoldersAndFilesAreErrors) {
-  if (::geteuid() == 0) GTEST_SKIP() << "root may write everywhere";
   const TemporaryDirectory folder;
+  const Unprivileged somebody(folder.path());
+  if (!somebody.holds()) GTEST_SKIP() << "root may write everywhere, and cannot act as somebody else here";
   write_file(folder / "file", "old");
   fs::permissions(folder / "file", fs::perms(0444));
   EXPECT_THAT(failure([&] { write_file_atomically(folder / "file", "new"); }), HasSubstr("Permission denied"));

@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <set>
@@ -63,21 +64,25 @@ double chi_square_limit(double degrees) {
 }
 
 TEST(RandomStream, BelowIsUniform) {
-  // 3 * 2^30 and 3 * 2^62 are where a draw without rejection would be most biased: a third of the values would be twice
-  // as likely.
+  // 3 * 2^30 and 3 * 2^62 are where a draw without rejection would be most biased: every third value, or the lowest
+  // third, would be twice as likely.
   const std::uint64_t bounds[] = {1, 2, 3, 10, 100, 1000, std::uint64_t{3} << 30, std::uint64_t{3} << 62};
   for (const std::uint64_t bound : bounds) {
     const std::uint64_t bins = std::min<std::uint64_t>(bound, 1000);
-    std::vector<std::int64_t> counts(bins, 0);
+    std::vector<std::int64_t> by_size(bins, 0), by_remainder(std::min<std::uint64_t>(bound, 3), 0);
     RandomStream stream(RandomKey::of(1, "below").fold(bound));
     const int draws = 200'000;
     for (int i = 0; i < draws; ++i) {
       const std::uint64_t value = stream.below(bound);
       ASSERT_LT(value, bound);
-      ++counts[value / (bound / bins + (bound % bins != 0))];
+      ++by_size[value / (bound / bins + (bound % bins != 0))];
+      if (bound % 3 == 0) ++by_remainder[value % 3];
     }
-    EXPECT_LT(chi_square(counts, draws / static_cast<double>(bins)), chi_square_limit(static_cast<double>(bins)))
-        << bound;
+    const auto count = static_cast<double>(bins);
+    EXPECT_LT(chi_square(by_size, draws / count), chi_square_limit(count)) << bound;
+    if (bound % 3 == 0) {
+      EXPECT_LT(chi_square(by_remainder, draws / 3.0), chi_square_limit(3)) << bound;
+    }
   }
 }
 

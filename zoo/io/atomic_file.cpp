@@ -66,7 +66,7 @@ AtomicFile::AtomicFile(const fs::path& path) : path_(path), target_(follow_links
   if (exists && !S_ISREG(status.st_mode)) {
     descriptor = ::open(target_.c_str(), O_WRONLY | O_CLOEXEC);
   } else {
-    if (exists && ::access(target_.c_str(), W_OK) != 0) fail(path_, errno);
+    if (exists && ::faccessat(AT_FDCWD, target_.c_str(), W_OK, AT_EACCESS) != 0) fail(path_, errno);
     descriptor = open_temporary(folder_of(target_), 0666, temporary_);
     if (descriptor >= 0 && exists) (void)!::fchmod(descriptor, status.st_mode & 07777);
   }
