@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <cmath>
 #include <cstdio>
@@ -9,6 +10,7 @@
 #include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "runners/command.h"
@@ -141,30 +143,47 @@ std::string describe_case(const Finding& finding) {
                      finding.layer_case.options.dump());
 }
 
-/// A row for each check, its worst case; then the failures in full.
-void print_table(const LayerEntry& entry, const std::vector<Finding>& findings) {
+/// Prints a row for each check, its worst case, as soon as its last case is done.
+class Table {
+ public:
+  void add(const Finding& finding) {
+    if (worst_ && worst_->check == finding.check) {
+      if (is_worse(finding, *worst_)) worst_ = finding;
+      return;
+    }
+    finish_row();
+    worst_ = finding;
+  }
+
+  void finish_row() {
+    if (!worst_) return;
+    if (std::exchange(empty_, false)) {
+      fmt::print("\n{:<13} {:<8} {:>4} {:>9} {:>9}  {}\n", "check", "result", "case", "measured", "bound",
+                 "in the worst case");
+    }
+    fmt::print("{:<13} {:<8} {:>4} {:>9} {:>9}  {}\n", worst_->check, outcome_name(worst_->outcome),
+               worst_->case_number, number(worst_->measured), number(worst_->bound), first_line(worst_->message));
+    std::fflush(stdout);
+    worst_.reset();
+  }
+
+ private:
+  std::optional<Finding> worst_;
+  bool empty_ = true;
+};
+
+/// The failures in full, and the counts.
+void print_summary(const LayerEntry& entry, const std::vector<Finding>& findings) {
   double seconds = 0;
   std::map<Outcome, int> counts;
-  fmt::print("\n{:<13} {:<8} {:>5} {:>9} {:>9}  {}\n", "check", "result", "case", "measured", "bound",
-             "of the worst case");
-  for (const CheckDescription& check : conformance_checks()) {
-    const Finding* worst = nullptr;
-    for (const Finding& finding : findings) {
-      if (finding.check != check.name) continue;
-      seconds += finding.seconds;
-      ++counts[finding.outcome];
-      if (worst == nullptr || is_worse(finding, *worst)) worst = &finding;
-    }
-    if (worst == nullptr) continue;
-    fmt::print("{:<13} {:<8} {:>5} {:>9} {:>9}  {}\n", check.name, outcome_name(worst->outcome), worst->case_number,
-               number(worst->measured), number(worst->bound), first_line(worst->message));
-  }
   for (const Finding& finding : findings) {
+    seconds += finding.seconds;
+    ++counts[finding.outcome];
     if (finding.outcome != Outcome::failed) continue;
     fmt::print("\nFAILED {} in {}:\n{}\nAgain: {}\n", finding.check, describe_case(finding), finding.message,
                repeat_command(entry, finding));
   }
-  fmt::print("\n{}: {} passed, {} failed, {} skipped in {:.1f} s\n", entry.name, counts[Outcome::passed],
+  fmt::print("\n{}: {} passed, {} failed, {} skipped in {:.1f} s\n\n", entry.name, counts[Outcome::passed],
              counts[Outcome::failed], counts[Outcome::skipped], seconds);
 }
 
@@ -199,15 +218,17 @@ int run(std::span<const std::string> arguments) {
   bool failed = false;
   nlohmann::json layers = nlohmann::json::array();
   for (const LayerEntry* entry : select(request->layer)) {
+    Table table;
+    CheckOptions options = request->options;
     if (!request->json) {
       fmt::print("{}: {}\n", entry->name, entry->description);
-      std::fflush(stdout);
+      options.on_finding = [&](const Finding& finding) { table.add(finding); };
     }
-    const std::vector<Finding> findings = check_layer(*entry, request->options);
+    const std::vector<Finding> findings = check_layer(*entry, options);
     failed |= has_failed(findings);
     if (!request->json) {
-      print_table(*entry, findings);
-      fmt::print("\n");
+      table.finish_row();
+      print_summary(*entry, findings);
       continue;
     }
     nlohmann::json rows = nlohmann::json::array();

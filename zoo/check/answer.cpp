@@ -164,7 +164,7 @@ double rms_difference(const Tensor& a, const Tensor& b) {
 
 Rounding::Rounding(const Trial& trial, SubjectSettings settings, const Tensor& x, const Tensor& weights,
                    const Pass& pass)
-    : roundings_(8 * std::sqrt(longest_sum(x))) {
+    : roundings_(4 * std::sqrt(longest_sum(x))) {
   constexpr double delta = 0x1p-30;
   constexpr std::uint64_t draws = 2;
   settings.dtype = DType::f64;

@@ -54,7 +54,7 @@ double rms_difference(const Tensor& a, const Tensor& b);
 /// them. So the answer's sensitivity is measured: the change of each part, in float64, when every input and parameter
 /// value is changed by a relative +-delta (small enough that rounding is still far below the change), over delta. One
 /// rounding of every operand then moves a part by epsilon * (its own size + sensitivity). A sum of n terms rounds n
-/// times, errors adding like a random walk: sqrt(n), with n the longest sum. A factor of 8 covers that a layer is some
+/// times, errors adding like a random walk: sqrt(n), with n the longest sum. A factor of 4 covers that a layer is some
 /// ten operations deep and that two computations are compared, each with its error. Gradients share one size, that of
 /// the largest: one that vanishes by cancellation still carries the rounding of what cancelled.
 class Rounding {

@@ -115,23 +115,19 @@ Tensor direction_of(const Tensor& point, const Tensor& gradient, RandomKey key) 
 void compare_slopes(Verdict& verdict, Point& point, std::size_t index, const Tensor& gradient, const Tensor& direction,
                     double relative, double size_of_f, const std::function<double()>& f) {
   const double expected = dot(gradient, direction);
-  double best_error = std::numeric_limits<double>::infinity(), best_bound = 1, best_slope = best_error;
+  double best_error = std::numeric_limits<double>::infinity(), best_slope = best_error;
   for (const double step : steps) {
     const double slope = point.slope(index, direction, step, f);
     // f is a sum of terms of total size size_of_f, each the result of some hundred roundings.
     const double rounding = 100 * std::numeric_limits<double>::epsilon() * size_of_f / step;
-    const double bound = relative * norm(gradient) * norm(direction) + rounding;
-    const double error = std::abs(slope - expected);
-    if (error / bound < best_error / best_bound) {
+    const double error = std::abs(slope - expected) / (norm(gradient) * norm(direction) + rounding / relative);
+    if (error < best_error) {
       best_error = error;
-      best_bound = bound;
       best_slope = slope;
     }
-    if (error <= bound) break;
+    if (error <= relative) break;
   }
-  const double unit = std::max(norm(gradient) * norm(direction), std::numeric_limits<double>::min());
-  const bool vanishes = norm(gradient) == 0;
-  verdict.compare(vanishes ? best_error : best_error / unit, vanishes ? best_bound : best_bound / unit,
+  verdict.compare(best_error, relative,
                   fmt::format("{}: the slope is {:.9g}, the gradient says {:.9g}; relative error", point.name(index),
                               best_slope, expected));
 }

@@ -14,8 +14,8 @@ namespace {
 constexpr std::int64_t vocab = 8;
 constexpr std::int64_t batch = 8;
 constexpr std::int64_t length = 8;
-constexpr int steps = 60;
-constexpr double learning_rate = 0.01;
+constexpr int steps = 100;
+constexpr double learning_rate = 0.02;
 // The mean loss of the last steps over ln(vocab), the loss of a model that knows nothing.
 constexpr int last_steps = 10;
 constexpr double enough = 0.8;
