@@ -5,8 +5,11 @@
 #include <limits>
 
 #include "tests/unit/report_runs.h"
+#include "zoo/report/csv.h"
 #include "zoo/report/findings.h"
 #include "zoo/report/format.h"
+#include "zoo/report/html.h"
+#include "zoo/report/json.h"
 #include "zoo/report/statistics.h"
 #include "zoo/report/summary.h"
 #include "zoo/report/table.h"
@@ -44,7 +47,7 @@ TEST(ReportFormat, NumbersAsPeopleReadThem) {
   EXPECT_EQ(format_bytes(65536), "64 KiB");
   EXPECT_EQ(format_bytes(1536), "1.50 KiB");
   EXPECT_EQ(format_count(1'048'576), "1.05 M");
-  EXPECT_EQ(format_count(999'999), "1 M");
+  EXPECT_EQ(format_count(999'999), "1.00 M");
   EXPECT_EQ(format_exact(0.1), "0.1");
   EXPECT_EQ(std::stod(format_exact(1.0 / 3)), 1.0 / 3);
   EXPECT_EQ(format_exact(std::numeric_limits<double>::infinity()), "");
@@ -201,6 +204,9 @@ TEST(ReportSummary, RecordsOfUnknownShapeAreShownNotRefused) {
   const Summary summary = summarise(Runs{run});
   ASSERT_EQ(summary.tables.size(), 1u);
   EXPECT_THAT(format_table(summary), HasSubstr("?"));
+  EXPECT_THAT(results_csv(Runs{run}), HasSubstr("0123456789ab,,{}"));
+  EXPECT_NO_THROW(report_html(Runs{run}, summary, "", [](const std::string&) {}));
+  EXPECT_NO_THROW(results_json(Runs{run}, summary, ""));
   EXPECT_TRUE(findings(summary.tables[0]).empty());
 }
 
@@ -221,10 +227,10 @@ TEST(ReportTable, ColumnsAreAlignedAndWideTablesContinueBelow) {
   std::getline(lines, row);
   EXPECT_EQ(display_width(head), display_width(row));
   EXPECT_EQ(display_width(head), display_width(rule));
-  std::istringstream narrow(format_table(summarise(runs), 60));
+  std::istringstream narrow(format_table(summarise(runs), 64));
   int heads = 0;
   for (std::string line; std::getline(narrow, line) && !line.starts_with("Test accuracy");) {
-    EXPECT_LE(display_width(line), 60u) << line;
+    EXPECT_LE(display_width(line), 64u) << line;
     heads += line.starts_with("layer");
   }
   EXPECT_GT(heads, 1);
@@ -235,13 +241,13 @@ TEST(ReportFindings, AreComputedFromTheFigures) {
       RunBuilder{.layer = "sun", .seed = 0, .test = 0.999, .state_bytes = 65536}.build(),
       RunBuilder{.layer = "sun", .seed = 1, .test = 0.997, .state_bytes = 65536}.build(),
       RunBuilder{.layer = "moon", .seed = 0, .test = 0.14, .state_bytes = 32768}.build(),
-      RunBuilder{.layer = "moon", .seed = 1, .test = 0.141, .state_bytes = 32768}.build(),
+      RunBuilder{.layer = "moon", .seed = 1, .test = 0.142, .state_bytes = 32768}.build(),
   };
   const std::string text = joined(findings(summarise(runs).tables.at(0)));
   EXPECT_THAT(text, HasSubstr("sun solves the task (accuracy 0.998 or more); moon reaches 0.141."));
   EXPECT_THAT(text,
-              HasSubstr("The widest gap at equal width is 0.858, at d_model 64: sun has 0.998 ± 0.013 with 64 KiB of "
-                        "state, moon has 0.141 ± 0.006 with 32 KiB of state. Their 95% intervals are apart."));
+              HasSubstr("The widest gap at equal width is 0.857, at d_model 64: sun has 0.998 ± 0.013 with 64 KiB of "
+                        "state, moon has 0.141 ± 0.013 with 32 KiB of state. Their 95% intervals are apart."));
   EXPECT_THAT(text, Not(HasSubstr("attention")));
 }
 

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "zoo/report/format.h"
+#include "zoo/report/names.h"
 
 namespace zoo::report {
 
@@ -25,21 +26,21 @@ std::string line(const std::vector<std::string>& fields) {
 
 // A member as text: as it is for strings, shortest exact form for numbers, empty when there is none.
 std::string member(const json& object, const char* key) {
-  if (!object.is_object() || !object.contains(key) || object[key].is_null()) return "";
-  const json& value = object[key];
+  const json value = field(object, key);
+  if (value.is_null()) return "";
   if (value.is_string()) return value.get<std::string>();
   return value.is_number_float() ? format_exact(value.get<double>()) : format_value(value);
 }
 
 std::string options(const json& subject) {
-  if (!subject.is_object() || !subject.contains("layer_options")) return "{}";
-  const json& layers = subject["layer_options"];
+  const json layers = field(subject, "layer_options");
+  if (layers.is_null()) return "{}";
   return format_value(layers.is_object() && layers.size() == 1 ? layers.front() : layers);
 }
 
 // The slice of a run that has no figures, when its cell has but one.
 json announced_slice(const Run& run) {
-  const json test = run.spec.axes.value("/cell/test"_json_pointer, json());
+  const json test = field(field(run.spec.axes, "cell"), "test");
   return test.is_array() && test.size() == 1 ? test.front() : json();
 }
 

@@ -204,9 +204,8 @@ std::string state_sentence(const Table& table) {
 }  // namespace
 
 double solved_accuracy(const Table& table) {
-  const auto& setting = table.setting;
-  const bool given = setting.is_object() && setting.contains("stop_accuracy") && setting["stop_accuracy"].is_number();
-  return given ? setting["stop_accuracy"].get<double>() : 0.99;
+  const nlohmann::json given = field(table.setting, "stop_accuracy");
+  return given.is_number() ? given.get<double>() : 0.99;
 }
 
 std::vector<std::string> findings(const Table& table) {

@@ -23,7 +23,8 @@ std::string counted(std::size_t count, const std::string& noun) {
 }
 
 std::string task_name(const Table& table) {
-  return table.setting.is_object() ? format_value(table.setting.value("task", json("runs"))) : "runs";
+  const json name = field(table.setting, "task");
+  return name.is_null() ? "runs" : format_value(name);
 }
 
 std::size_t count_widths(const Table& table) {
@@ -167,8 +168,9 @@ std::string reproduction(std::span<const Run> runs, const std::string& command) 
   std::vector<std::string> commands;
   if (!command.empty()) commands.push_back(command);
   for (const Run& run : runs) {
-    if (!run.environment.is_object() || !run.environment.contains("command")) continue;
-    const std::string recorded = format_value(run.environment["command"]);
+    const json made_by = field(run.environment, "command");
+    if (made_by.is_null()) continue;
+    const std::string recorded = format_value(made_by);
     if (std::ranges::find(commands, recorded) == commands.end()) commands.push_back(recorded);
   }
   if (commands.empty()) return "";

@@ -228,7 +228,7 @@ std::string html_troubles(std::span<const Run> runs, const Table& table) {
     std::string text;
     for (const auto& [name, value] : flatten(where))
       text += (text.empty() ? "" : ", ") + name + " " + format_value(value);
-    const auto column = std::ranges::find(table.columns, axes.value("cell", json()), &Column::cell);
+    const auto column = std::ranges::find(table.columns, field(axes, "cell"), &Column::cell);
     lines.push_back({"<span class=\"code\">" + escape_html(run.id) + "</span>", escape_html(subject->label),
                      escape_html(text), column == table.columns.end() ? "" : escape_html(column->label),
                      std::string(status_name(run.status)), escape_html(run.message)});

@@ -39,7 +39,7 @@ struct Option {
 
 std::vector<Option> options_of(const json& subject) {
   std::vector<Option> options;
-  const json layers = subject.value("layer_options", json::object());
+  const json layers = field(subject, "layer_options");
   for (const auto& [layer, values] : layers.items()) {
     if (!values.is_object()) continue;
     for (const auto& [name, value] : values.items()) {
@@ -47,6 +47,7 @@ std::vector<Option> options_of(const json& subject) {
                          !is_default(layer, name, value)});
     }
   }
+  if (!subject.is_object()) return options;
   for (const auto& [key, value] : subject.items()) {
     if (key == "layer" || key == "layer_options") continue;
     for (const auto& [name, item] : flatten(value)) {
@@ -66,11 +67,15 @@ std::string listed(const std::vector<Option>& options, Wanted&& wanted) {
 }
 
 std::string layer_name(const json& subject) {
-  const json name = subject.is_object() ? subject.value("layer", json("?")) : json("?");
-  return format_value(name);
+  const json name = field(subject, "layer");
+  return name.is_null() ? "?" : format_value(name);
 }
 
 }  // namespace
+
+json field(const json& object, const char* key) {
+  return object.is_object() && object.contains(key) ? object[key] : json();
+}
 
 std::vector<Subject> name_subjects(const std::vector<json>& subjects) {
   std::vector<Subject> named;

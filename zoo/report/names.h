@@ -20,6 +20,9 @@ struct Subject {
 /// of layers; every option is named of a layer that is not registered.
 std::vector<Subject> name_subjects(const std::vector<nlohmann::json>& subjects);
 
+/// The member of an object; null when there is none, or when it is no object.
+nlohmann::json field(const nlohmann::json& object, const char* key);
+
 /// The slice that a column of a table shows, for people: "T 64, kv 8".
 std::string slice_label(const nlohmann::json& slice);
 

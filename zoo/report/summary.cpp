@@ -20,10 +20,6 @@ using nlohmann::json;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-json field(const json& object, const char* key) {
-  return object.is_object() && object.contains(key) ? object[key] : json();
-}
-
 double number(const json& value) {
   return value.is_number() ? value.get<double>() : nan;
 }
