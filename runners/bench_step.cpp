@@ -4,6 +4,7 @@
 #include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <set>
 #include <span>
 #include <sstream>
 #include <string>
@@ -144,11 +145,15 @@ RunSpec plan_one_run(const SettingSource& given) {
 std::optional<Request> parse(std::span<const std::string> arguments) {
   Request request;
   SettingSource given{.origin = "the command line", .values = {}};
+  std::set<std::string> seen;
   for (const auto& option : parse_arguments(arguments).options) {
     const std::string value = option.value.empty() ? "" : option.value.front();
+    const bool first = seen.insert(option.string_key).second;
     const auto setting = std::ranges::find(step_settings(), option.string_key, &StepSetting::name);
     if (setting != step_settings().end()) {
       given.values.emplace_back(setting->sweep_name, value);
+    } else if (!first) {
+      throw UsageError("--{} is given twice; say it once", option.string_key);
     } else if (option.string_key == "steps") {
       request.benchmark.steps = parse_integer("--steps", value, 1);
     } else if (option.string_key == "warmup") {

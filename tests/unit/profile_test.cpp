@@ -4,6 +4,7 @@
 
 #include <thread>
 
+#include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/ops/ops.h"
 

@@ -74,7 +74,7 @@ StepMeasurement measure_steps(const RunSettings& settings, const StepBenchmark& 
   std::optional<Profile> profile;
   if (benchmark.profile) profile.emplace();
   // The yardstick is sampled before, between and after the steps, in this many places.
-  constexpr std::int64_t samples = 7;
+  constexpr std::int64_t samples = 5;
   std::int64_t taken = 0;
   for (std::int64_t sample = 0; sample < samples; ++sample) {
     sgemm.sample();
