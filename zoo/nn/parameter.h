@@ -59,7 +59,7 @@ struct ParameterSpec {
 class Parameter {
  public:
   Parameter() = default;
-  explicit Parameter(ParameterSpec spec) : shared_(std::make_shared<Shared>(std::move(spec), Tensor{})) {}
+  explicit Parameter(ParameterSpec spec) : shared_(std::make_shared<Shared>(Shared{std::move(spec), Tensor{}})) {}
 
   const ParameterSpec& spec() const { return shared_->spec; }
   const Tensor& value() const { return shared_->value; }
