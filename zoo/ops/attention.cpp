@@ -43,6 +43,16 @@ auto data_or_null(AnyTensor& tensor) {
   return tensor.defined() ? tensor.template data<T>() : nullptr;
 }
 
+template <typename T>
+cpu::AttentionInputs<T> pointers(std::span<const Tensor> inputs) {
+  return {inputs[0].data<T>(),
+          inputs[1].data<T>(),
+          inputs[2].data<T>(),
+          data_or_null<T>(inputs[3]),
+          data_or_null<std::int32_t>(inputs[4]),
+          data_or_null<std::int32_t>(inputs[5])};
+}
+
 // Inputs: q, k, v, key_bias or undefined, and for some rows only their indices and offsets. Outputs: y and, for the
 // backward kernel, the log-sum-exp of each row's scores, [B,Tq,H] or [R,H].
 class Attention final : public FusedOp {
@@ -114,16 +124,6 @@ class Attention final : public FusedOp {
   }
 
  private:
-  template <typename T>
-  cpu::AttentionInputs<T> pointers(std::span<const Tensor> inputs) const {
-    return {inputs[0].data<T>(),
-            inputs[1].data<T>(),
-            inputs[2].data<T>(),
-            data_or_null<T>(inputs[3]),
-            data_or_null<std::int32_t>(inputs[4]),
-            data_or_null<std::int32_t>(inputs[5])};
-  }
-
   // Pairs of a query and a key that it sees, over all sequences and heads.
   double visible_pairs(std::span<const Tensor> inputs) const {
     std::int64_t pairs = 0;

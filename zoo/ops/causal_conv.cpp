@@ -10,6 +10,12 @@ namespace zoo::ops {
 
 namespace {
 
+template <typename T>
+cpu::CausalConvInputs<T> pointers(std::span<const Tensor> inputs) {
+  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].defined() ? inputs[2].data<T>() : nullptr,
+          inputs[3].data<T>()};
+}
+
 // Inputs: x, weight, bias or undefined, state. Outputs: y and the next state.
 class CausalConv final : public FusedOp {
  public:
@@ -65,11 +71,6 @@ class CausalConv final : public FusedOp {
   }
 
  private:
-  template <typename T>
-  static cpu::CausalConvInputs<T> pointers(std::span<const Tensor> inputs) {
-    return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].defined() ? inputs[2].data<T>() : nullptr,
-            inputs[3].data<T>()};
-  }
   double flops() const {
     return 2.0 * static_cast<double>(sizes_.batch * sizes_.length * sizes_.channels * sizes_.kernel);
   }

@@ -41,6 +41,12 @@ Tensor causal_mask(std::int64_t T, DType dtype) {
   return result.to(dtype);
 }
 
+template <typename T>
+cpu::RecurrenceInputs<T> pointers(std::span<const Tensor> inputs) {
+  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), inputs[3].data<T>(),
+          inputs[4].defined() ? inputs[4].data<T>() : nullptr};
+}
+
 // Inputs: q, k, v, initial, decay or undefined. Outputs: y and the last state.
 class LinearRecurrence final : public FusedOp {
  public:
@@ -105,12 +111,6 @@ class LinearRecurrence final : public FusedOp {
   }
 
  private:
-  template <typename T>
-  static cpu::RecurrenceInputs<T> pointers(std::span<const Tensor> inputs) {
-    return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), inputs[3].data<T>(),
-            inputs[4].defined() ? inputs[4].data<T>() : nullptr};
-  }
-
   // Of the recurrence as it is defined: at each step a product of the state's size.
   double flops_of_a_product() const {
     return 2.0 * static_cast<double>(sizes_.batch * sizes_.length * sizes_.heads * sizes_.dk * sizes_.dv);
