@@ -1,72 +1,15 @@
-#include <gmock/gmock.h>
+#include "tests/conformance/broken_layers.h"
 
 #include <cmath>
 #include <limits>
 
-#include "zoo/check/conformance.h"
 #include "zoo/core/flops.h"
-#include "zoo/core/tape.h"
-#include "zoo/ops/ops.h"
 
 /// Layers broken on purpose, each in one way, and the check that has to notice.
 namespace zoo::test {
 namespace {
 
 using testing::HasSubstr;
-
-/// A sound layer to break: h_t = (h_{t-1} + tanh(W x_t)) / 2, y = U h_t + x_t.
-class Sound : public Layer {
- public:
-  explicit Sound(Builder& builder)
-      : d_model_(builder.d_model()),
-        w_(builder.parameter("w", {d_model_, d_model_}, Initializer::linear_weight())),
-        u_(builder.parameter("u", {d_model_, d_model_}, Initializer::output_projection())) {}
-
-  State initial_state(std::int64_t batch) const override {
-    State state;
-    state.set("h", Tensor::zeros({batch, 1, d_model_}, w_.value().dtype()));
-    return state;
-  }
-
-  Tensor forward(const Tensor& x, State& state, const Context&) override {
-    const Tensor input = ops::tanh(ops::linear(x, w_));
-    Tensor h = state.get("h");
-    Tensors all;
-    for (std::int64_t t = 0; t < x.dim(1); ++t) {
-      h = ops::scale(h + ops::slice(input, 1, t, t + 1), 0.5);
-      all.push_back(h);
-    }
-    state.set("h", h);
-    return ops::linear(ops::concat(all, 1), u_) + x;
-  }
-
- protected:
-  std::int64_t d_model_;
-  Parameter w_, u_;
-};
-
-template <typename L>
-LayerEntry entry_of() {
-  LayerEntry entry;
-  entry.name = "broken";
-  entry.make = make<L>();
-  entry.test_cases = {{.d_model = 6}};
-  return entry;
-}
-
-template <typename L>
-Finding finding_of(const std::string& check) {
-  CheckOptions options;
-  options.only_checks = {check};
-  return check_layer(entry_of<L>(), options).at(0);
-}
-
-template <typename L>
-void expect_caught(const std::string& check, const std::string& words = "") {
-  const Finding finding = finding_of<L>(check);
-  EXPECT_EQ(finding.outcome, Outcome::failed) << finding.message;
-  EXPECT_THAT(finding.message, HasSubstr(words));
-}
 
 // What the breakages below change is the only thing wrong.
 TEST(BrokenLayers, TheSoundOnePasses) {
@@ -95,73 +38,6 @@ struct ForgetsState final : Sound {
 };
 TEST(BrokenLayers, ForgettingTheState) {
   expect_caught<ForgetsState>("chunks", "the output");
-}
-
-struct DetachesState final : Sound {
-  using Sound::Sound;
-  Tensor forward(const Tensor& x, State& state, const Context& context) override {
-    const Tensor y = Sound::forward(x, state, context);
-    state.set("h", state.get("h").detach());
-    return y;
-  }
-};
-TEST(BrokenLayers, LosingTheGradientThroughTheState) {
-  expect_caught<DetachesState>("gradient", "the input");
-  expect_caught<DetachesState>("chunks", "the gradient of");
-}
-
-/// The square, whose derivatives may be off.
-class WrongSquare final : public Op {
- public:
-  WrongSquare(double vjp_factor, double backward_factor) : vjp_factor_(vjp_factor), backward_factor_(backward_factor) {}
-  std::string_view name() const override { return "wrong_square"; }
-  Tensors forward(std::span<const Tensor> inputs) override { return {ops::square(inputs[0])}; }
-  Tensors vjp(const Executed& executed) override {
-    return {ops::scale(executed.inputs[0] * executed.output_grad(), vjp_factor_)};
-  }
-  Tensors backward(const Executed& executed) override {
-    return {ops::scale(executed.inputs[0] * executed.output_grad(), backward_factor_)};
-  }
-
- private:
-  double vjp_factor_;
-  double backward_factor_;
-};
-
-template <int vjp_percent, int backward_percent>
-struct WrongGradient final : Sound {
-  using Sound::Sound;
-  Tensor forward(const Tensor& x, State& state, const Context& context) override {
-    const Tensor y = Sound::forward(x, state, context);
-    return apply_one(std::make_unique<WrongSquare>(vjp_percent / 100.0, backward_percent / 100.0), {y});
-  }
-};
-TEST(BrokenLayers, WrongGradient) {
-  expect_caught<WrongGradient<201, 201>>("gradient", "the slope is");
-  EXPECT_EQ((finding_of<WrongGradient<200, 200>>("gradient").outcome), Outcome::passed);
-}
-TEST(BrokenLayers, WrongBackwardKernel) {
-  expect_caught<WrongGradient<200, 201>>("backward");
-}
-TEST(BrokenLayers, WrongGradientWithCreateGraph) {
-  expect_caught<WrongGradient<201, 200>>("second_order");
-}
-
-/// tanh, whose kernel is an approximation.
-class NearlyTanh final : public FusedOp {
- public:
-  std::string_view name() const override { return "nearly_tanh"; }
-  Tensors fallback(std::span<const Tensor> inputs) override { return {ops::tanh(inputs[0])}; }
-  Tensors forward(std::span<const Tensor> inputs) override { return {ops::scale(ops::tanh(inputs[0]), 1.001)}; }
-};
-struct WrongKernel final : Sound {
-  using Sound::Sound;
-  Tensor forward(const Tensor& x, State& state, const Context& context) override {
-    return apply_one(std::make_unique<NearlyTanh>(), {Sound::forward(x, state, context)});
-  }
-};
-TEST(BrokenLayers, FusedKernelThatIsNotItsFallback) {
-  expect_caught<WrongKernel>("fused", "the output");
 }
 
 struct Undecided final : Sound {
@@ -272,16 +148,6 @@ struct NeverUses final : Sound {
 };
 TEST(BrokenLayers, ParameterThatNothingDependsOn) {
   expect_caught<NeverUses>("parameters", "'spare'");
-}
-
-struct DetachesParameter final : Sound {
-  using Sound::Sound;
-  Tensor forward(const Tensor& x, State& state, const Context& context) override {
-    return Sound::forward(x, state, context) + ops::linear(x, u_.value().detach());
-  }
-};
-TEST(BrokenLayers, LosingPartOfAParametersGradient) {
-  expect_caught<DetachesParameter>("gradient", "u: the slope");
 }
 
 /// Depends on how often a layer was built.

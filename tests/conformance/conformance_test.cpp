@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "zoo/core/parallel.h"
 #include "zoo/core/plugin.h"
 
 namespace zoo::test {
@@ -49,8 +50,10 @@ INSTANTIATE_TEST_SUITE_P(All, Conformance, testing::ValuesIn(all_checks()), name
 }  // namespace
 }  // namespace zoo::test
 
-// Tests over a registry are made when GoogleTest starts, so the registries are filled before.
+// Tests over a registry are made when GoogleTest starts, so the registries are filled before. One thread: ctest runs
+// several tests at a time.
 int main(int argc, char** argv) {
+  zoo::set_threads(1);
   zoo::register_builtin();
   testing::InitGoogleMock(&argc, argv);
   return RUN_ALL_TESTS();

@@ -220,8 +220,7 @@ void compare(Verdict& verdict, const Answer& one, const Answer& other, const Rou
                                          b.values.shape().str()));
       continue;
     }
-    const double size = rms(a.values);
-    const double unit = size > 0 ? size : 1;
+    const double unit = unit_of(rms(a.values));
     verdict.compare(rms_difference(a.values, b.values) / unit, rounding.bound(i, dtype) / unit,
                     fmt::format("{}, {}: relative difference", what, a.name));
   }

@@ -45,6 +45,10 @@ Answer answer(const Subject& subject, const Tensor& x, const Tensor& weights, co
 
 /// Root mean square of the values; 0 for none.
 double rms(const Tensor& values);
+/// What a difference is shown relative to: the size, or 1 when that is 0.
+inline double unit_of(double size) {
+  return size > 0 ? size : 1;
+}
 /// Root mean square of a - b; infinity when the shapes differ.
 double rms_difference(const Tensor& a, const Tensor& b);
 

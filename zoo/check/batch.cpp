@@ -37,8 +37,7 @@ void check_batch(const Trial& trial, Verdict& verdict) {
       for (std::size_t i = 0; i < alone.parts.size(); ++i) {
         const Part& part = together.parts.at(i);
         if (!by_sequence(part)) continue;
-        const double size = rms(part.values);
-        const double unit = size > 0 ? size : 1;
+        const double unit = unit_of(rms(part.values));
         verdict.compare(rms_difference(alone.parts[i].values, take(part.values, one)) / unit,
                         rounding.bound(i, dtype) / unit,
                         fmt::format("{}, sequence {} alone, {}: relative difference", dtype_name(dtype), b, part.name));

@@ -34,13 +34,13 @@ void check_causality(const Trial& trial, Verdict& verdict) {
       const Tensor before = positions(original.output(), 0, t);
       const Tensor after =
           positions(answer(subject, spliced(x, future, t), weights, {.gradients = false}).output(), 0, t);
-      const double size = rms(original.output());
+      const double size = unit_of(rms(original.output()));
       verdict.compare(rms_difference(before, after) / size, rounding.bound(0, dtype) / size,
                       where + ", change of earlier outputs with the inputs from there on, relative");
 
       const Answer early = answer(subject, x, spliced(weights, zeros, t));
       const Tensor& by_input = early.parts[gradient].values;
-      const double gradient_size = rms(by_input);
+      const double gradient_size = unit_of(rms(by_input));
       verdict.compare(rms(positions(by_input, t, length)) / gradient_size,
                       rounding.bound(gradient, dtype) / gradient_size,
                       where + ", gradient of earlier outputs by the inputs from there on, relative");

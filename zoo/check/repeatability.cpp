@@ -80,7 +80,7 @@ void check_dropout(const Trial& trial, Verdict& verdict) {
 
   // The second half of a batch by itself, as a trainer cuts it, sees the same masks.
   const Rounding rounding(trial, {}, x, x, {.gradients = false, .context = {.training = true, .random = key}});
-  const double size = rms(trained);
+  const double size = unit_of(rms(trained));
   const Tensor half = output_in_training(subject, x.rows(2, 2), key, 2);
   verdict.compare(rms_difference(half, trained.rows(2, 2)) / size, rounding.bound(0, DType::f32) / size,
                   "half of the batch by itself, with first_sequence: relative difference");

@@ -61,7 +61,7 @@ void check_positionwise(const Trial& trial, Verdict& verdict) {
   const Tensor reversed = take(x.view(rows), reverse).view(x.shape());
   const Tensor y = answer(subject, reversed, reversed, {.gradients = false}).output();
   const Tensor expected = take(rounding.reference().output().view(rows), reverse).view(x.shape());
-  const double size = rms(expected);
+  const double size = unit_of(rms(expected));
   verdict.compare(rms_difference(y, expected) / size, rounding.bound(0, DType::f64) / size,
                   "outputs of the reversed sequence against reversed outputs: relative difference");
 }
