@@ -1,6 +1,7 @@
 # Writes zoo/sweep/revision.h with `git describe`, anew at each build but only where it has changed, so that a commit rebuilds
 # one file and nothing else. Included by CMakeLists.txt, and run as a script by the target that it makes there.
 if(CMAKE_SCRIPT_MODE_FILE)
+  cmake_minimum_required(VERSION 3.25)
   execute_process(COMMAND git describe --always --dirty --tags WORKING_DIRECTORY ${SOURCE_DIR}
                   OUTPUT_VARIABLE revision OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET RESULT_VARIABLE failed)
   if(failed)
