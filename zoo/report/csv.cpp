@@ -13,14 +13,18 @@ using nlohmann::json;
 
 std::string quoted(const std::string& field) {
   if (field.find_first_of(",\"\r\n") == std::string::npos) return field;
-  std::string text = "\"";
-  for (const char c : field) text += c == '"' ? "\"\"" : std::string(1, c);
-  return text + "\"";
+  std::string text(1, '"');
+  for (const char c : field) text.append(c == '"' ? 2 : 1, c);
+  text += '"';
+  return text;
 }
 
 std::string line(const std::vector<std::string>& fields) {
   std::string text;
-  for (const std::string& field : fields) text += (&field == &fields.front() ? "" : ",") + quoted(field);
+  for (const std::string& field : fields) {
+    if (&field != &fields.front()) text += ',';
+    text += quoted(field);
+  }
   return text + "\n";
 }
 

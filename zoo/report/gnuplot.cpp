@@ -8,7 +8,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <numeric>
-#include <ranges>
 #include <regex>
 
 #include "zoo/core/error.h"
@@ -94,7 +93,7 @@ std::vector<double> label_heights(const Panel& panel) {
   double floor = -gap;
   for (const std::size_t i : order) floor = wanted[i] = std::max(wanted[i], floor + gap);
   double ceiling = 1 + gap;
-  for (const std::size_t i : order | std::views::reverse) ceiling = wanted[i] = std::min(wanted[i], ceiling - gap);
+  for (auto i = order.rbegin(); i != order.rend(); ++i) ceiling = wanted[*i] = std::min(wanted[*i], ceiling - gap);
   return wanted;
 }
 

@@ -60,7 +60,7 @@ td.result { min-width: 8.6rem; }
 .bar > i { display: block; height: 100%; background: var(--bar); }
 .chosen { font-weight: 700; }
 .name { overflow-wrap: anywhere; }
-.results .name { overflow-wrap: normal; }
+.results .name, .layers th .name { overflow-wrap: normal; white-space: nowrap; }
 .mark { vertical-align: -0.1em; margin-right: 0.4rem; }
 .legend { list-style: none; padding: 0; margin: 0 0 0.4rem; max-width: none; font-size: 0.875rem; }
 .legend li { display: inline-block; margin: 0 1.3rem 0.2rem 0; }

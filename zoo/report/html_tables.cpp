@@ -101,11 +101,9 @@ std::string html_results(const Table& table, const Styles& styles) {
       "Test accuracy{}, the state that the model carries after the last token (all blocks, batch 1), and the learning "
       "rate that was best on the validation split. Everything but the layer is the same.",
       seeds));
-  text +=
-      "<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"number\">d_model</th>"
-      "<th scope=\"col\" class=\"number\">Parameters</th>";
+  text += "<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"number\">d_model</th>";
   for (const Column& column : table.columns) text += "<th scope=\"col\">" + escape_html(column.label) + "</th>";
-  text += "</tr></thead>\n";
+  text += "<th scope=\"col\" class=\"number\">Parameters</th></tr></thead>\n";
   bool diverged = false;
   bool incomplete = false;
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
@@ -120,14 +118,13 @@ std::string html_results(const Table& table, const Styles& styles) {
     } else {
       text += "<tr>";
     }
-    text += fmt::format("<th scope=\"row\" class=\"number\">{}</th><td class=\"number\">{}</td>",
-                        escape_html(row.width), parameters_text(row));
+    text += "<th scope=\"row\" class=\"number\">" + escape_html(row.width) + "</th>";
     for (const Result& result : row.results) {
       text += result_cell(table, result);
       diverged = diverged || result.diverged > 0;
       incomplete = incomplete || !result.complete();
     }
-    text += "</tr>\n";
+    text += "<td class=\"number\">" + parameters_text(row) + "</td></tr>\n";
     if (i + 1 == table.rows.size() || table.rows[i + 1].subject != row.subject) text += "</tbody>\n";
   }
   std::string html = scrolling("Results", "results", text);
@@ -171,7 +168,10 @@ std::string html_learning_rates(const Table& table) {
           line.emplace_back("–");
           continue;
         }
-        const std::string figure = escape_html(format_accuracy(score->accuracy)) + (score->diverged > 0 ? "†" : "");
+        std::string figure = escape_html(format_accuracy(score->accuracy)) + (score->diverged > 0 ? "†" : "");
+        const int most =
+            std::ranges::max(scores, {}, [](const RateScore& s) { return s.accuracy.count; }).accuracy.count;
+        if (score->accuracy.count < most) figure += fmt::format(" ({} of {} seeds)", score->accuracy.count, most);
         line.push_back(score->chosen ? "<span class=\"chosen\">" + figure + " ✓</span>" : figure);
       }
       const bool solved = std::ranges::any_of(
@@ -187,7 +187,7 @@ std::string html_learning_rates(const Table& table) {
           head(names) + body(lines));
   if (at_the_end > 0) {
     html += fmt::format(
-        "<p class=\"notice\">{} of {} choices that fall short of {} lie at an end of the rates tried; a rate beyond "
+        "<p class=\"notice\">Choices that fall short of {2} at an end of the rates tried: {0} of {1}. A rate beyond "
         "may do "
         "better there.</p>\n",
         at_the_end, lines.size(), format_exact(solved_accuracy(table)));

@@ -137,6 +137,10 @@ Panel curve_panel(const Table& table, const std::string& width, std::size_t colu
   }
   if (panel.y_maximum <= 0) panel.y_maximum = 1;
   panel.markers = longest <= 12;
+  const std::size_t step = longest / 8 + 1;  // whole epochs, eight labels at most
+  for (std::size_t epoch = step; epoch <= longest; epoch += step) {
+    panel.x_ticks.push_back({static_cast<double>(epoch), std::to_string(epoch)});
+  }
   return panel;
 }
 
@@ -190,7 +194,7 @@ std::vector<Figure> make_figures(const Table& table, std::span<const Run> runs, 
         Panel panel = curve_panel(table, width, column, runs, styles, of_loss);
         if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
       }
-      if (!of_loss) figure.panels_of_first_row = figure.panels.size();
+      if (!of_loss && figure.panels.size() > 1) figure.panels_of_first_row = figure.panels.size();
     }
     figures.push_back(std::move(figure));
   }

@@ -17,7 +17,7 @@ struct Figure {
   std::string title;
   std::string caption;
   std::vector<Panel> panels;
-  std::size_t panels_of_first_row = 0;  ///< where a second quantity begins, in a row of its own; 0: there is but one
+  std::size_t panels_of_first_row = 0;  ///< where a second quantity begins, in a row of its own; 0: in the same row
   bool open = true;                     ///< shown at once; others are opened by the reader
 };
 
