@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
@@ -16,11 +17,15 @@ constexpr std::int64_t query_chunk = 128;
 
 // 1 where query i, at position first + i, sees key s, else 0: [n, keys].
 Tensor visible(std::int64_t n, std::int64_t keys, std::int64_t first, DType dtype) {
-  Tensor mask = Tensor::empty({n, keys}, DType::f64);
+  Tensor mask = Tensor::zeros({n, keys}, dtype);
   for (std::int64_t i = 0; i < n; ++i) {
-    for (std::int64_t s = 0; s < keys; ++s) mask.data<double>()[i * keys + s] = s <= first + i ? 1 : 0;
+    if (dtype == DType::f32) {
+      std::fill_n(mask.data<float>() + i * keys, first + i + 1, 1.0F);
+    } else {
+      std::fill_n(mask.data<double>() + i * keys, first + i + 1, 1.0);
+    }
   }
-  return mask.to(dtype);
+  return mask;
 }
 
 // f(x; x_1..x_t) = sum_s kappa(x, x_s) y_s / sum_s kappa(x, x_s), y_s = theta_V x_s (Nadaraya 1964, Watson 1964): the
@@ -108,7 +113,7 @@ class NadarayaWatson final : public Layer {
 
   // exp(-|q - k|_1 / h) over its sum: [B,H,n,s].
   Tensor laplacian_weights(const Tensor& q, const Tensor& k, const Tensor& mask) const {
-    const Tensor log_kernel = -ops::l1_distance(q, k) * ops::reshape(inverse_bandwidth(1), {heads_, 1, 1});
+    const Tensor log_kernel = ops::l1_distance(q, k) * ops::reshape(-inverse_bandwidth(1), {heads_, 1, 1});
     const Tensor hidden = Tensor::full({1}, -std::numeric_limits<double>::infinity(), q.dtype());
     return ops::softmax(ops::where(mask, log_kernel, hidden));
   }
@@ -116,12 +121,14 @@ class NadarayaWatson final : public Layer {
   // max(0, 1 - |q - k|^2 / h^2), averaged: [B,H,n,d]. A query with no neighbour returns its own y_t.
   Tensor epanechnikov(const Tensor& q, const Tensor& k, const Tensor& mask, const Tensor& y,
                       const Tensor& own_y) const {
+    // 1 - |q - k|^2 / h^2 as a product and what belongs to the query or the key alone.
+    const Tensor inverse_square = ops::reshape(inverse_bandwidth(2), {heads_, 1, 1});
     const Tensor rows = ops::permute(q, {0, 2, 1, 3});  // [B,H,n,d]
     const Tensor columns = ops::permute(k, {0, 2, 1, 3});
-    const Tensor square_of_q = ops::sum(ops::square(rows), -1, true);
-    const Tensor square_of_k = ops::transpose(ops::sum(ops::square(columns), -1, true));
-    const Tensor distance = square_of_q + square_of_k - ops::scale(ops::matmul(rows, columns, false, true), 2);
-    const Tensor kernel = ops::relu(1.0 - distance * ops::reshape(inverse_bandwidth(2), {heads_, 1, 1})) * mask;
+    const Tensor of_query = 1.0 - ops::sum(ops::square(rows), -1, true) * inverse_square;
+    const Tensor of_key = ops::transpose(ops::sum(ops::square(columns), -1, true)) * inverse_square;
+    const Tensor product = ops::matmul(rows * ops::scale(inverse_square, 2), columns, false, true);
+    const Tensor kernel = ops::relu(product + of_query - of_key) * mask;
     const Tensor total = ops::sum(kernel, -1, true);
     const Tensor one = Tensor::full({1}, 1, q.dtype());
     const Tensor average = ops::matmul(kernel, y) / ops::where(total, total, one);
