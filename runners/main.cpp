@@ -13,6 +13,7 @@
 #include "zoo/core/plugin.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/core/version.h"
+#include "zoo/cpu/isa.h"
 
 namespace zoo {
 
@@ -128,6 +129,7 @@ int fail(int code, const char* message) {
 
 int run_and_report(std::vector<std::string> arguments) {
   try {
+    isa_name();  // a wrong ZOO_ISA is refused here, whatever the command
     const int code = run(std::move(arguments));
     if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0) {
       return fail(1, "cannot write to standard output; is the disk full?");

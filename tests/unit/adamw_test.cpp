@@ -11,7 +11,10 @@ namespace {
 
 Parameters two_parameters() {
   return {Parameter({.name = "a", .shape = {3, 5}, .initializer = Initializer::normal(1)}),
-          Parameter({.name = "b", .shape = {7}, .initializer = Initializer::normal(1), .decay = false,
+          Parameter({.name = "b",
+                     .shape = {7},
+                     .initializer = Initializer::normal(1),
+                     .decay = false,
                      .learning_rate_factor = 0.5})};
 }
 

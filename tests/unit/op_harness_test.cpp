@@ -208,7 +208,7 @@ INSTANTIATE_TEST_SUITE_P(, OpHarness, testing::ValuesIn(all_ops()),
 
 // Names of the functions that a header of ops declares to return tensors.
 std::set<std::string> declared_in(const char* header) {
-  const auto path = std::filesystem::path(__FILE__).parent_path() / "../../zoo/ops" / header;
+  const auto path = std::filesystem::path(ZOO_SOURCE_FOLDER) / "zoo/ops" / header;
   std::ifstream file(path);
   EXPECT_TRUE(file) << path;
   const std::regex declaration(R"(^Tensor ([a-z_0-9]+)\()");

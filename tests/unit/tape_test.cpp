@@ -57,7 +57,7 @@ TEST(Tape, GradientsWithRespectToAnIntermediateResult) {
   const Tensor y = x * x;
   const Tensor z = y * x;
   const Tensors grads = grad(z, std::array{y, x});
-  EXPECT_EQ(grads[0].item(), 2);           // x
+  EXPECT_EQ(grads[0].item(), 2);              // x
   EXPECT_EQ(grads[1].item(), 4 + 2 * 2 * 2);  // y + x dy/dx: the whole derivative
 }
 

@@ -65,6 +65,8 @@ TEST(TensorFile, EveryHalfBecomesTheFloatOfItsValue) {
     const Tensor tensor = read_tensor(SafetensorsFile(folder / "file"), "w");
     for (std::size_t i = 0; i < all.size(); ++i) {
       const float found = tensor.values<float>()[i], expected = defined_value(all[i], fraction_bits);
+      // A denormal bfloat16 is a denormal float, and those are zero in every thread of zoo.
+      if (std::fpclassify(expected) == FP_SUBNORMAL || (expected == 0 && (all[i] & 0x7FFF) != 0)) continue;
       ASSERT_TRUE(std::isnan(expected) ? std::isnan(found)
                                        : std::bit_cast<std::uint32_t>(found) == std::bit_cast<std::uint32_t>(expected))
           << dtype << " " << i << ": " << found << ", not " << expected;
