@@ -90,12 +90,15 @@ ZOO_REGISTER_BACKBONE(recall) {
       .paper = "Arora et al., Zoology: Measuring and improving recall in efficient language models, 2023",
       .options = OptionSchema()
                      .real("embedding_dropout", 0.1, {0, 0.99}, "probability of dropping a channel of the embedding")
-                     .real("dropout", 0, {0, 0.99}, "probability of dropping a channel of what a block adds"),
+                     .real("dropout", 0, {0, 0.99}, "probability of dropping a channel of what a block adds")
+                     .real("initial_scale", 1, {1e-3, 1e3},
+                           "factor on the deviations 0.02 that weights and embeddings start from"),
       .initialization =
-          [](std::int64_t blocks) {
-            return Initialization{.linear_weight = 0.02,
-                                  .output_projection = 0.02 / std::sqrt(2.0 * static_cast<double>(blocks)),
-                                  .embedding = 0.02};
+          [](const Options& options, std::int64_t blocks) {
+            const double deviation = 0.02 * options.real("initial_scale");
+            return Initialization{.linear_weight = deviation,
+                                  .output_projection = deviation / std::sqrt(2.0 * static_cast<double>(blocks)),
+                                  .embedding = deviation};
           },
       .make = [](Builder& builder, BackboneParts parts) -> std::unique_ptr<Backbone> {
         return std::make_unique<RecallBackbone>(builder, std::move(parts));

@@ -123,7 +123,8 @@ TEST(SweepSettings, OptionBelongsToTheOneLayer) {
 }
 
 TEST(SweepSettings, AnotherBackboneDropsThePresetsOptions) {
-  EXPECT_EQ(preset_with("quick", {}).backbone_options.at("embedding_dropout"), "0.1");
+  EXPECT_EQ(preset_with("quick", {}).backbone_options.at("embedding_dropout"), "0");
+  EXPECT_EQ(preset_with("quick", {}).backbone_options.at("initial_scale"), "8");
   EXPECT_TRUE(preset_with("quick", {{"backbone", "transformer"}}).backbone_options.empty());
   const SweepSettings mine = preset_with("quick", {{"backbone", "transformer"}, {"embedding-dropout", "0.2"}});
   EXPECT_EQ(mine.backbone_options.at("embedding_dropout"), "0.2");

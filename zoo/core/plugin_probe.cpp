@@ -86,7 +86,7 @@ void construct_backbones(Report& report, std::size_t first) {
     if (entry.make(builder, std::move(parts)) == nullptr) {
       throw Error("backbone '{}' was not made: nullptr came back", entry.name);
     }
-    if (entry.initialization) entry.initialization(1);
+    if (entry.initialization) entry.initialization(options, 1);
   }
 }
 

@@ -43,7 +43,7 @@ struct BackboneEntry {
   std::string paper;
   OptionSchema options;
   /// Distributions of the roles for a model of so many blocks.
-  std::function<Initialization(std::int64_t blocks)> initialization;
+  std::function<Initialization(const Options& options, std::int64_t blocks)> initialization;
   /// The builder declares the backbone's own parameters.
   std::function<std::unique_ptr<Backbone>(Builder&, BackboneParts)> make;
 };

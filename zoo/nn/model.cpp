@@ -116,7 +116,7 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
       throw UsageError("two parameters are named '{}': a layer declared one twice", parameter.spec().name);
     }
   }
-  slab_ = initialize(parameters_, seed, entry.initialization(spec.blocks), dtype);
+  slab_ = initialize(parameters_, seed, entry.initialization(options, spec.blocks), dtype);
 }
 
 ModelState Model::initial_state(std::int64_t batch) const {
