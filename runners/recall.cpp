@@ -37,7 +37,7 @@ std::string command_line(std::span<const std::string> arguments) {
 std::vector<std::string> worker_command() {
   std::vector<std::string> words = {"/proc/self/exe"};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--tried-plugin", plugin});
-  words.emplace_back("worker");
+  words.insert(words.end(), {"worker", "serve"});
   return words;
 }
 

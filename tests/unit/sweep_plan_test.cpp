@@ -96,7 +96,8 @@ TEST(SweepPlan, TheRecordIsAsTheStoreDocumentsIt) {
   EXPECT_EQ(setting.at("task"), "mqar");
   EXPECT_EQ(setting.at("task_options").at("vocab_size"), 256);
   EXPECT_TRUE(setting.at("stop_accuracy").is_null());
-  EXPECT_EQ(setting.at("backbone_options").at("embedding_dropout"), 0.1);
+  EXPECT_EQ(setting.at("backbone_options"),
+            nlohmann::json::parse(R"({"embedding_dropout":0.0,"dropout":0.0,"initial_scale":8.0})"));
   EXPECT_EQ(setting.at("optimizer"),
             nlohmann::json::parse(R"({"name":"adamw","beta1":0.9,"beta2":0.999,"epsilon":1e-8,"weight_decay":0.1})"));
   EXPECT_EQ(setting.at("schedule"), nlohmann::json::parse(R"({"name":"cosine","by":"epoch","warmup":0,"final":0})"));
