@@ -90,8 +90,8 @@ class Store {
   Store(Store&&) noexcept;
   Store& operator=(Store&&) noexcept;
 
-  /// Records that a run starts, or starts again: its epochs after `keep_epochs` and its slices are dropped, and the time
-  /// of its first start stays when epochs are kept.
+  /// Records that a run starts, or starts again: its epochs after `keep_epochs` and its slices are dropped, and the
+  /// time of its first start stays when epochs are kept.
   void begin(const RunSpec& spec, const nlohmann::json& environment, std::int64_t keep_epochs = 0);
   /// Records the end of an epoch of a run that has begun; an epoch of the same number is replaced.
   void add_epoch(const std::string& id, const EpochResult& epoch);
