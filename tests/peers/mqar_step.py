@@ -231,9 +231,10 @@ def compare(setting, arguments):
     if arguments.zoo:
         contenders["zoo"] = ZooStep(arguments.zoo, setting, arguments.threads, arguments.zoo_steps)
     speeds = {name: [] for name in contenders}
-    for _ in range(arguments.rounds):
+    for number in range(arguments.rounds):
         for name, contender in contenders.items():
             speeds[name].append(contender.sequences_per_second(arguments.seconds))
+            print(f"round {number + 1}: {name} {speeds[name][-1]:.1f} sequences/s", file=sys.stderr, flush=True)
 
     print(
         f"\n{setting.blocks} blocks of attention, d_model {setting.d_model}, T {setting.seq_len}, "
@@ -248,7 +249,7 @@ def compare(setting, arguments):
     for form in setting.forms:
         ratios = [ours / theirs for ours, theirs in zip(speeds["zoo"], speeds[form])]
         print(f"{'zoo / ' + form:24} {spread(ratios)}")
-    print(f"zoo's share of the large-sgemm rate: {statistics.median(contenders['zoo'].shares):.2f} (median)")
+    print(f"zoo's share of the large-sgemm rate: {statistics.median(contenders['zoo'].shares):.2f} (median)", flush=True)
 
 
 def main():
