@@ -1,5 +1,6 @@
 # As a user does it: install, then build a plugin and a program of another project against the installation, then use
-# them. Called by ctest with -DBUILD=..., -DWORK=... (a scratch directory), -DSOURCE=..., -DCOMPILER=..., -DFLAGS=...
+# them. Called by ctest with -DBUILD=..., -DWORK=... (a scratch directory), -DSOURCE=..., -DCOMPILER=..., -DFLAGS=...,
+# -DGENERATOR=... (a machine that builds zoo need not have make)
 cmake_minimum_required(VERSION 3.25)
 
 function(run)
@@ -23,7 +24,7 @@ run(${CMAKE_COMMAND} --install ${BUILD} --prefix ${WORK}/first)
 file(RENAME ${WORK}/first ${WORK}/prefix)
 
 foreach(project sample program)
-  run(${CMAKE_COMMAND} -S ${SOURCE}/${project} -B ${WORK}/${project} -DCMAKE_PREFIX_PATH=${WORK}/prefix
+  run(${CMAKE_COMMAND} -S ${SOURCE}/${project} -B ${WORK}/${project} -G ${GENERATOR} -DCMAKE_PREFIX_PATH=${WORK}/prefix
       -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=${COMPILER} "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
   run(${CMAKE_COMMAND} --build ${WORK}/${project})
 endforeach()
