@@ -81,14 +81,17 @@ class LinearAttention final : public Layer {
     return gamma.to(v_proj_.dtype());
   }
 
-  // The first d columns over the last. A denominator of 0 gives 0, and no gradient.
+  // The first d columns over the last. A denominator of 0 gives 0, and no gradient; so does one that is so near to 0
+  // (2^-100 in float32, 2^-900 in float64) that the gradient of the quotient would overflow.
   Tensor normalised(const Tensor& z) const {
     const Tensor numerator = ops::slice(z, -1, 0, d_);
     Tensor denominator = ops::slice(z, -1, d_, d_ + 1);
     if (feature_map_ == "taylor") denominator = denominator + 1e-12;
+    const Tensor least = Tensor::full({1}, z.dtype() == DType::f64 ? 0x1p-900 : 0x1p-100, z.dtype());
+    const Tensor divides = ops::greater(ops::abs(denominator), least);
     const Tensor one = Tensor::full({1}, 1, z.dtype());
     const Tensor zero = Tensor::zeros({1}, z.dtype());
-    return ops::where(denominator, numerator / ops::where(denominator, denominator, one), zero);
+    return ops::where(divides, numerator / ops::where(divides, denominator, one), zero);
   }
 
   std::int64_t heads_;

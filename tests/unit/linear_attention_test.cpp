@@ -102,6 +102,17 @@ TEST(LinearAttention, AZeroDenominatorGivesZeroAndNoGradient) {
   EXPECT_EQ(distance(grad(ops::sum(y), std::array{x})[0], Tensor::zeros(x.shape(), DType::f64)), 0);
 }
 
+// Softmax features of large inputs are nearly one-hot, so a query may meet no key but by a product next to nothing.
+TEST(LinearAttention, ADenominatorNextToZeroHasAFiniteGradient) {
+  const OwnedLayer layer = make_layer(
+      "linear_attention", 8, {{"feature_map", "softmax"}, {"normalise", true}, {"decay", "retnet"}}, DType::f32);
+  for (std::uint64_t seed = 0; seed < 200; ++seed) {
+    const Tensor x = ops::scale(normal({1, 6, 8}, seed, DType::f32), 60).variable();
+    const Tensor gradient = grad(ops::sum(layer(x)), std::array{x})[0];
+    for (const float value : gradient.values<float>()) ASSERT_TRUE(std::isfinite(value)) << "seed " << seed;
+  }
+}
+
 TEST(LinearAttention, TheStateIsOneMatrixAHeadAndANormaliser) {
   const auto bytes = [](const nlohmann::json& options) {
     return make_layer("linear_attention", 8, options, DType::f32).layer->initial_state(1).bytes() / 4;
