@@ -18,50 +18,28 @@ std::int64_t rows_of(const Tensor& x) {
   return x.size() == 0 ? 0 : x.size() / x.dim(-1);
 }
 
+// softmax over the last axis, or its logarithm: the same op with other arithmetic inside.
+template <bool logarithm>
 class Softmax final : public FusedOp {
  public:
-  std::string_view name() const override { return "softmax"; }
-
-  Tensors fallback(std::span<const Tensor> inputs) override {
-    const Tensor exponentials = exp(shifted(inputs[0]));
-    return {exponentials / sum(exponentials, -1, true)};
-  }
-
-  Tensors forward(std::span<const Tensor> inputs) override {
-    const Tensor& x = inputs[0];
-    Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::softmax(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>()); });
-    return {y};
-  }
-
-  Tensors backward(const Executed& executed) override {
-    const Tensor& y = executed.outputs[0];
-    const Tensor grad = executed.output_grad();
-    Tensor result = Tensor::empty(y.shape(), y.dtype());
-    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
-      cpu::softmax_backward(y.data<T>(), grad.data<T>(), rows_of(y), y.dim(-1), result.data<T>());
-    });
-    return {result};
-  }
-
-  bool keeps_outputs() const override { return true; }
-};
-
-class LogSoftmax final : public FusedOp {
- public:
-  std::string_view name() const override { return "log_softmax"; }
+  std::string_view name() const override { return logarithm ? "log_softmax" : "softmax"; }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
     const Tensor x = shifted(inputs[0]);
-    return {x - log(sum(exp(x), -1, true))};
+    const Tensor exponentials = exp(x);
+    const Tensor total = sum(exponentials, -1, true);
+    return {logarithm ? x - log(total) : exponentials / total};
   }
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::log_softmax(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>()); });
+    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
+      constexpr auto kernel = [](auto... arguments) {
+        logarithm ? cpu::log_softmax(arguments...) : cpu::softmax(arguments...);
+      };
+      kernel(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>());
+    });
     return {y};
   }
 
@@ -70,7 +48,10 @@ class LogSoftmax final : public FusedOp {
     const Tensor grad = executed.output_grad();
     Tensor result = Tensor::empty(y.shape(), y.dtype());
     with_real_type(y.dtype(), name(), [&]<typename T>(T) {
-      cpu::log_softmax_backward(y.data<T>(), grad.data<T>(), rows_of(y), y.dim(-1), result.data<T>());
+      constexpr auto kernel = [](auto... arguments) {
+        logarithm ? cpu::log_softmax_backward(arguments...) : cpu::softmax_backward(arguments...);
+      };
+      kernel(y.data<T>(), static_cast<const T*>(grad.data<T>()), rows_of(y), y.dim(-1), result.data<T>());
     });
     return {result};
   }
@@ -87,12 +68,12 @@ void check_softmax(const Tensor& x, std::string_view op) {
 
 Tensor softmax(const Tensor& x) {
   check_softmax(x, "softmax");
-  return apply_one(std::make_unique<Softmax>(), {x});
+  return apply_one(std::make_unique<Softmax<false>>(), {x});
 }
 
 Tensor log_softmax(const Tensor& x) {
   check_softmax(x, "log_softmax");
-  return apply_one(std::make_unique<LogSoftmax>(), {x});
+  return apply_one(std::make_unique<Softmax<true>>(), {x});
 }
 
 namespace {
