@@ -12,8 +12,7 @@
 #include <sstream>
 #include <thread>
 
-#include "tests/cli/command.h"
-#include "zoo/io/store.h"
+#include "tests/cli/small_sweep.h"
 #include "zoo/sweep/lock.h"
 
 namespace zoo::test {
@@ -24,72 +23,7 @@ using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
-using Arguments = std::vector<std::string>;
-
-Arguments operator+(Arguments first, const Arguments& second) {
-  first.insert(first.end(), second.begin(), second.end());
-  return first;
-}
-
-// Real sweeps, as small as they can be.
-class Recall : public testing::Test {
- protected:
-  // Four runs in all: two layers at two learning rates.
-  Arguments sweep(const std::string& name = "runs") const {
-    return Arguments{"recall",
-                     "--layers",
-                     "attention,base_conv",
-                     "--d-model",
-                     "16",
-                     "--lr",
-                     "0.01,0.001",
-                     "--vocab-size",
-                     "32",
-                     "--seq-len",
-                     "16",
-                     "--kv-pairs",
-                     "2",
-                     "--epochs",
-                     "3",
-                     "--train-examples",
-                     "48",
-                     "--test-examples",
-                     "16",
-                     "--batch-size",
-                     "16",
-                     "--workers",
-                     "2",
-                     "--store",
-                     store(name),
-                     "--out",
-                     directory_ / (name + ".out")};
-  }
-  // The same with enough epochs to be caught at work.
-  Arguments long_sweep(const std::string& name) const {
-    Arguments arguments = sweep(name);
-    *std::next(std::ranges::find(arguments, "--epochs")) = "24";
-    *std::next(std::ranges::find(arguments, "--train-examples")) = "256";
-    return arguments + Arguments{"--stop-accuracy", "none"};
-  }
-  std::string store(const std::string& name = "runs") const { return directory_ / (name + ".db"); }
-  std::vector<zoo::Run> runs(const std::string& name = "runs") const {
-    return Store(store(name), Store::Mode::read).runs();
-  }
-
-  // results.csv without the column of times: the one before the last.
-  std::string results(const std::string& name = "runs") const {
-    std::istringstream lines(read_file(directory_ / (name + ".out/results.csv")));
-    std::string all;
-    for (std::string line; std::getline(lines, line);) {
-      const auto last = line.rfind(',');
-      const auto before = line.rfind(',', last - 1);
-      all += line.substr(0, before) + line.substr(last) + "\n";
-    }
-    return all;
-  }
-
-  TemporaryDirectory directory_;
-};
+using Recall = SmallSweep;
 
 // A `zoo` at work that this test can send signals to.
 class Background {
@@ -445,45 +379,6 @@ TEST_F(Recall, AWorkerAloneSaysWhatItIsFor) {
   const ProcessResult result = run_zoo({"worker"});
   EXPECT_EQ(result.exit_code, 2);
   EXPECT_THAT(result.error, HasSubstr("zoo recall"));
-}
-
-using Reproduce = Recall;
-
-TEST_F(Reproduce, IsEqualToItsRecord) {
-  ASSERT_EQ(run_zoo(sweep()).exit_code, 0);
-  for (const zoo::Run& run : runs()) {
-    const ProcessResult result = run_zoo({"reproduce", run.id, "--store", store()});
-    EXPECT_EQ(result.exit_code, 0) << result.output << result.error;
-    EXPECT_THAT(result.output,
-                AllOf(HasSubstr(run.id), HasSubstr("equal, bit for bit"), Not(HasSubstr("environment"))));
-  }
-}
-
-TEST_F(Reproduce, TellsWhatDiffers) {
-  ASSERT_EQ(run_zoo(sweep()).exit_code, 0);
-  const zoo::Run run = runs().front();
-  {
-    Store writable(store());
-    std::vector<SliceResult> slices = run.slices;
-    slices[0].loss = std::nextafter(slices[0].loss, 100);
-    writable.finish(run.id, run.status, run.message, run.summary, slices);
-  }
-  const ProcessResult result = run_zoo({"reproduce", run.id, "--store", store()});
-  EXPECT_EQ(result.exit_code, 1);
-  EXPECT_THAT(result.output,
-              AllOf(HasSubstr("1 figures differ"), HasSubstr("loss"), HasSubstr("environment is the same")));
-}
-
-TEST_F(Reproduce, WrongUse) {
-  ASSERT_EQ(run_zoo(sweep()).exit_code, 0);
-  std::string typo = runs().front().id;
-  typo.back() = typo.back() == '0' ? '1' : '0';
-  const ProcessResult unknown = run_zoo({"reproduce", typo, "--store", store()});
-  EXPECT_EQ(unknown.exit_code, 2);
-  EXPECT_THAT(unknown.error, HasSubstr("did you mean '" + runs().front().id + "'"));
-  EXPECT_EQ(run_zoo({"reproduce", "--store", store()}).exit_code, 2);
-  EXPECT_EQ(run_zoo({"reproduce", typo, "--store", directory_ / "none.db"}).exit_code, 2);
-  EXPECT_EQ(run_zoo({"reproduce", typo, "--stor", store()}).exit_code, 2);
 }
 
 }  // namespace
