@@ -12,6 +12,11 @@ namespace {
 struct CheckOfLayer {
   const LayerEntry* entry;
   std::string check;
+
+  // What ctest lists instead of the bytes.
+  friend std::ostream& operator<<(std::ostream& out, const CheckOfLayer& one) {
+    return out << one.entry->name << " " << one.check;
+  }
 };
 
 std::vector<CheckOfLayer> all_checks() {
