@@ -4,6 +4,7 @@
 #include "zoo/core/plugin.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/sequence_state.h"
+#include "zoo/nn/short_conv.h"
 #include "zoo/ops/families.h"
 
 namespace {
@@ -24,9 +25,7 @@ class BaseConv final : public Layer {
       throw UsageError("layer base_conv: conv_kernel is 0; it must be a length from 1 on, or -1 for a long filter");
     }
     if (kernel_ > 0) {
-      const double bound = 1 / std::sqrt(static_cast<double>(kernel_));
-      weight_ = builder.parameter("conv.conv.weight", {d_model_, 1, kernel_}, Initializer::uniform(bound));
-      bias_ = builder.parameter("conv.conv.bias", {d_model_}, Initializer::uniform(bound));
+      conv_ = ShortConv(builder, "conv.conv", d_model_, kernel_);
     } else {
       filter_in_ = Linear(builder, "conv.filter_mlp.0", 3, 16, {.bias = true});
       filter_out_ = Linear(builder, "conv.filter_mlp.2", 16, d_model_, {.bias = true});
@@ -35,22 +34,19 @@ class BaseConv final : public Layer {
 
   State initial_state(std::int64_t batch) const override {
     State state;
-    state.set("u", Tensor::zeros({batch, std::max<std::int64_t>(kernel_ - 1, 0), d_model_}, projection_.dtype()));
+    if (kernel_ > 0) {
+      conv_.start(state, batch);
+    } else {
+      state.set("u", Tensor::zeros({batch, 0, d_model_}, projection_.dtype()));
+    }
     return state;
   }
 
   Tensor forward(const Tensor& u, State& state, const Context&) override {
-    return (kernel_ > 0 ? short_conv(u, state) : long_conv(u, state)) * projection_(u) + u;
+    return (kernel_ > 0 ? conv_(u, state) : long_conv(u, state)) * projection_(u) + u;
   }
 
  private:
-  Tensor short_conv(const Tensor& u, State& state) const {
-    const Tensor weight = ops::reshape(weight_, {d_model_, kernel_});
-    const ops::Convolution result = ops::causal_conv(u, weight, bias_, state.get("u"));
-    state.set("u", result.state);
-    return result.y;
-  }
-
   // Inputs older than max_length - 1 steps lie outside the filter.
   Tensor long_conv(const Tensor& u, State& state) const {
     const Tensor history = append_to_state(state, "u", u, max_length_ - 1);
@@ -90,8 +86,7 @@ class BaseConv final : public Layer {
   std::int64_t kernel_;
   std::int64_t max_length_;
   Linear projection_;
-  Parameter weight_;
-  Parameter bias_;
+  ShortConv conv_;
   Linear filter_in_;
   Linear filter_out_;
 };

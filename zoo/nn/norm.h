@@ -1,5 +1,7 @@
 #pragma once
 
+#include <cstdint>
+#include <string>
 #include <string_view>
 
 #include "zoo/nn/layer.h"
@@ -20,6 +22,22 @@ class LayerNorm {
  private:
   Parameter weight_;
   Parameter bias_;
+  double epsilon_;
+};
+
+/// RMSNorm over the last axis (Zhang and Sennrich 2019), with a trained weight (1 at first).
+class RmsNorm {
+ public:
+  RmsNorm(Builder& builder, std::string_view name, double epsilon)
+      : RmsNorm(builder, name, builder.d_model(), epsilon) {}
+  RmsNorm(Builder& builder, std::string_view name, std::int64_t width, double epsilon)
+      : weight_(builder.parameter(std::string(name) + ".weight", {width}, Initializer::constant(1))),
+        epsilon_(epsilon) {}
+
+  Tensor operator()(const Tensor& x) const { return ops::rms_norm(x, weight_, epsilon_); }
+
+ private:
+  Parameter weight_;
   double epsilon_;
 };
 

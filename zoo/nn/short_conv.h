@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "zoo/nn/layer.h"
+#include "zoo/ops/families.h"
+
+namespace zoo {
+
+/// A causal depthwise convolution over the channels of x [B,T,C], its parameters `name`.weight [C,1,K] (the last tap
+/// meets the current token) and, where there is one, `name`.bias [C], both U(-1/sqrt(K), 1/sqrt(K)) at first, as
+/// PyTorch's Conv1d. Its last K-1 inputs are a tensor [B,K-1,C] of the layer's state.
+class ShortConv {
+ public:
+  struct Settings {
+    bool bias = true;
+  };
+
+  ShortConv() = default;
+  ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel)
+      : ShortConv(builder, name, channels, kernel, Settings{}) {}
+  ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel, Settings settings)
+      : name_(name), channels_(channels), kernel_(kernel) {
+    const Initializer initializer = Initializer::uniform(1 / std::sqrt(static_cast<double>(kernel)));
+    weight_ = builder.parameter(name_ + ".weight", {channels, 1, kernel}, initializer);
+    if (settings.bias) bias_ = builder.parameter(name_ + ".bias", {channels}, initializer);
+  }
+
+  /// Zeros before the first token, into `state` under the convolution's name.
+  void start(State& state, std::int64_t batch) const {
+    state.set(name_, Tensor::zeros({batch, kernel_ - 1, channels_}, weight_.value().dtype()));
+  }
+
+  /// y_t = bias + sum_j weight[:, K-1-j] x_{t-j}; advances the state.
+  Tensor operator()(const Tensor& x, State& state) const {
+    const Tensor weight = ops::reshape(weight_, {channels_, kernel_});
+    const ops::Convolution result =
+        ops::causal_conv(x, weight, bias_.defined() ? bias_.value() : Tensor{}, state.get(name_));
+    state.set(name_, result.state);
+    return result.y;
+  }
+
+ private:
+  std::string name_;
+  std::int64_t channels_ = 0;
+  std::int64_t kernel_ = 1;
+  Parameter weight_;
+  Parameter bias_;
+};
+
+}  // namespace zoo
