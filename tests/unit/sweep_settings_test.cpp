@@ -76,7 +76,7 @@ TEST(SweepPresets, RecallMemoryIsOneMixture) {
 
 TEST(SweepPresets, Figure2SmallIsItsShorterHalf) {
   const SweepSettings settings = preset_with("figure2-small", {});
-  EXPECT_THAT(settings.layers, ElementsAre("attention", "linear_attention", "nadaraya_watson", "base_conv"));
+  EXPECT_THAT(settings.layers, ElementsAre("attention", "linear_attention", "nadaraya_watson", "base_conv+base_conv"));
   EXPECT_THAT(settings.d_model, ElementsAre(64, 128));
   EXPECT_EQ(settings.lr.size(), 3U);
   EXPECT_EQ(settings.epochs, 16);

@@ -27,4 +27,8 @@ set(ZOO_SANITIZE "" CACHE STRING "Sanitizers to build with, as for -fsanitize")
 if(ZOO_SANITIZE)
   add_compile_options(-fsanitize=${ZOO_SANITIZE} -fno-omit-frame-pointer)
   add_link_options(-fsanitize=${ZOO_SANITIZE})
+  # Instrumented code hides from GCC what the standard library's own headers have set.
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU")
+    add_compile_options(-Wno-maybe-uninitialized)
+  endif()
 endif()

@@ -9,10 +9,6 @@ namespace zoo {
 
 namespace {
 
-nlohmann::json options_of(const nlohmann::json& all, const std::string& name) {
-  return all.contains(name) ? all.at(name) : nlohmann::json::object();
-}
-
 std::vector<Layer*> pointers(const std::vector<std::unique_ptr<Layer>>& layers) {
   std::vector<Layer*> result;
   for (const auto& layer : layers) result.push_back(layer.get());
@@ -34,6 +30,16 @@ void check(const ModelSpec& spec) {
   need(spec.d_model, "d_model");
   need(spec.vocab_size, "the vocabulary size");
   need(spec.max_length, "the longest sequence");
+}
+
+void check_option_keys(const ModelSpec& spec, const std::vector<std::string>& parts) {
+  std::set<std::string> keys;
+  for (std::size_t i = 0; i < parts.size(); ++i) keys.insert({parts[i], numbered_part(parts[i], i)});
+  for (const auto& [name, given] : spec.layer_options.items()) {
+    if (!keys.contains(name)) {
+      throw UsageError("options were given for layer '{}', which is no part of '{}'", name, spec.layer);
+    }
+  }
 }
 
 }  // namespace
@@ -62,6 +68,18 @@ std::vector<std::string> layer_parts(const std::string& layer) {
   }
 }
 
+std::string numbered_part(const std::string& name, std::size_t index) {
+  return fmt::format("{}#{}", name, index + 1);
+}
+
+nlohmann::json options_of_part(const nlohmann::json& layer_options, const std::vector<std::string>& parts,
+                               std::size_t index) {
+  for (const std::string& key : {numbered_part(parts[index], index), parts[index]}) {
+    if (layer_options.contains(key)) return layer_options.at(key);
+  }
+  return nlohmann::json::object();
+}
+
 Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   check(spec);
   const Options none;
@@ -69,11 +87,7 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   embedding_ = top.parameter("embedding.weight", {spec.vocab_size, spec.d_model}, Initializer::embedding());
 
   const std::vector<std::string> parts = layer_parts(spec.layer);
-  for (const auto& [name, given] : spec.layer_options.items()) {
-    if (std::ranges::find(parts, name) == parts.end()) {
-      throw UsageError("options were given for layer '{}', which is no part of '{}'", name, spec.layer);
-    }
-  }
+  check_option_keys(spec, parts);
   // A part's options must outlive its construction only: a layer keeps what it needs.
   BackboneParts built;
   bool learned_positions = false;
@@ -89,9 +103,9 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   };
   for (std::int64_t block = 0; block < spec.blocks; ++block) {
     const std::string prefix = fmt::format("blocks.{}.", block);
-    const std::string& part = parts[static_cast<std::size_t>(block) % parts.size()];
-    built.mixers.push_back(
-        build(layer_registry().get(part), options_of(spec.layer_options, part), "layer", block, prefix + "mixer."));
+    const std::size_t part = static_cast<std::size_t>(block) % parts.size();
+    built.mixers.push_back(build(layer_registry().get(parts[part]), options_of_part(spec.layer_options, parts, part),
+                                 "layer", block, prefix + "mixer."));
     if (spec.feed_forward != "none") {
       built.feed_forwards.push_back(build(feed_forward_registry().get(spec.feed_forward), spec.feed_forward_options,
                                           "feed-forward", block, prefix + "feed_forward."));

@@ -13,7 +13,7 @@ namespace zoo {
 /// Everything that decides a model's shape.
 struct ModelSpec {
   std::string layer;                                        ///< a layer's name, or a hybrid "base_conv+attention"
-  nlohmann::json layer_options = nlohmann::json::object();  ///< {"attention": {"heads": 2}}: by part
+  nlohmann::json layer_options = nlohmann::json::object();  ///< {"attention": {"heads": 2}}: see options_of_part
   std::string backbone = "recall";
   nlohmann::json backbone_options = nlohmann::json::object();
   std::string feed_forward = "none";
@@ -27,6 +27,13 @@ struct ModelSpec {
 /// The parts of a hybrid's name, checked against the registry: "a+b" gives {a, b}; block i uses part i mod n. Throws
 /// UsageError for an unknown or empty name.
 std::vector<std::string> layer_parts(const std::string& layer);
+
+/// The options that part `index` (from 0) of a hybrid is given: what `layer_options` holds under its name and number,
+/// "base_conv#2" for the second part, or else under its name alone; an empty object when neither is there.
+nlohmann::json options_of_part(const nlohmann::json& layer_options, const std::vector<std::string>& parts,
+                               std::size_t index);
+/// The key of layer_options for one part alone: "base_conv#2" for index 1.
+std::string numbered_part(const std::string& name, std::size_t index);
 
 /// A sequence model over tokens: embedding (with learned positions where the layer asks for them), backbone, and a head
 /// tied to the embedding.

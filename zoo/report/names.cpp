@@ -25,7 +25,7 @@ void flatten_into(const json& value, const std::string& path, Paths& paths) {
 }
 
 bool is_default(const std::string& layer, const std::string& option, const json& value) {
-  const LayerEntry* entry = layer_registry().find(layer);
+  const LayerEntry* entry = layer_registry().find(layer.substr(0, layer.find('#')));
   const OptionSpec* spec = entry == nullptr ? nullptr : entry->options.find(option);
   return spec != nullptr && spec->default_value == value;
 }

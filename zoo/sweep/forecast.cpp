@@ -80,7 +80,8 @@ std::string forecast_table(const std::vector<RunSpec>& runs, const std::vector<R
                            const std::vector<bool>& finished, const std::map<std::string, TrainingSpeed>& speeds,
                            int workers) {
   std::size_t width = 3;
-  for (const RunSpec& run : runs) width = std::max(width, describe_run(run).size());
+  const std::vector<std::string> names = describe_runs(runs);
+  for (const std::string& name : names) width = std::max(width, name.size());
   std::string table = fmt::format("{:<{}}  {:>11} {:>11} {:>13}  {}\n", "run", width, "parameters", "state", "training",
                                   "time at most");
   std::vector<double> left;
@@ -88,9 +89,9 @@ std::string forecast_table(const std::vector<RunSpec>& runs, const std::vector<R
     const double speed = speeds.at(speed_key(runs[run])).flops_per_second;
     const double seconds = speed > 0 ? estimates[run].flops / speed : 0;
     if (!finished[run]) left.push_back(seconds);
-    table += fmt::format("{:<{}}  {:>11} {:>11} {:>13}  {}\n", describe_run(runs[run]), width,
-                         estimates[run].parameters, human_bytes(estimates[run].state_bytes),
-                         human_flops(estimates[run].flops), finished[run] ? "done already" : human_seconds(seconds));
+    table += fmt::format("{:<{}}  {:>11} {:>11} {:>13}  {}\n", names[run], width, estimates[run].parameters,
+                         human_bytes(estimates[run].state_bytes), human_flops(estimates[run].flops),
+                         finished[run] ? "done already" : human_seconds(seconds));
   }
   table += "\nState: bytes after the longest test sequence, batch 1, all blocks. Early stopping shortens runs.\n";
   for (const auto& [key, speed] : speeds) {

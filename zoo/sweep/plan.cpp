@@ -10,30 +10,14 @@
 #include "zoo/core/error.h"
 #include "zoo/core/task.h"
 #include "zoo/nn/backbone.h"
-#include "zoo/nn/model.h"
+#include "zoo/report/names.h"
+#include "zoo/sweep/subjects.h"
 
 namespace zoo {
 
 namespace {
 
 using nlohmann::json;
-
-json subject_of(const std::string& layer, const SweepSettings& settings) {
-  const auto parts = layer_parts(layer);
-  if (std::ssize(parts) > settings.blocks) {
-    throw UsageError("layer '{}' has {} parts, but the model has {} blocks; give --blocks {}", layer, parts.size(),
-                     settings.blocks, parts.size());
-  }
-  json options = json::object();
-  for (const std::string& part : parts) {
-    const LayerEntry& entry = layer_registry().get(part);
-    const auto given = settings.layer_options.find(part);
-    options[part] =
-        Options(entry.options, given == settings.layer_options.end() ? json::object() : given->second, "layer " + part)
-            .json();
-  }
-  return {{"layer", layer}, {"layer_options", options}};
-}
 
 // The options that make the task of one part of a cell.
 json task_options_of(const json& common, const json& part) {
@@ -147,7 +131,10 @@ std::string span_of(const json& parts, const char* name) {
 std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
   const json setting = setting_of(settings);
   std::vector<json> subjects;
-  for (const std::string& layer : settings.layers) subjects.push_back(subject_of(layer, settings));
+  for (const std::string& layer : settings.layers) {
+    const auto variants = subjects_of(layer, settings);
+    subjects.insert(subjects.end(), variants.begin(), variants.end());
+  }
   std::vector<Cell> cells = settings.cells;
   std::ranges::stable_sort(cells, {}, training_tokens);
   std::vector<std::int64_t> widths = settings.d_model;
@@ -212,10 +199,24 @@ std::string describe_cell(const RunSpec& spec) {
   return fmt::format("T {} kv {}", span_of(parts, "seq_len"), span_of(parts, "kv_pairs"));
 }
 
+std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs) {
+  std::vector<json> subjects;
+  std::unordered_map<std::string, std::size_t> place;
+  for (const RunSpec& spec : specs) {
+    if (place.try_emplace(spec.subject.dump(), subjects.size()).second) subjects.push_back(spec.subject);
+  }
+  const auto named = report::name_subjects(subjects);
+  std::vector<std::string> names;
+  for (const RunSpec& spec : specs) {
+    names.push_back(fmt::format("{} d_model {} lr {:.4g} seed {} {}", named[place.at(spec.subject.dump())].label,
+                                spec.axes.at("d_model").get<std::int64_t>(), spec.axes.at("lr").get<double>(),
+                                spec.axes.at("seed").get<std::int64_t>(), describe_cell(spec)));
+  }
+  return names;
+}
+
 std::string describe_run(const RunSpec& spec) {
-  return fmt::format("{} d_model {} lr {:.4g} seed {} {}", spec.subject.at("layer").get<std::string>(),
-                     spec.axes.at("d_model").get<std::int64_t>(), spec.axes.at("lr").get<double>(),
-                     spec.axes.at("seed").get<std::int64_t>(), describe_cell(spec));
+  return describe_runs({spec}).front();
 }
 
 }  // namespace zoo

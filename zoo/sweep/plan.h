@@ -23,6 +23,8 @@ std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
 
 /// A run in a few words: "attention d_model 64 lr 0.003 seed 0 T 64 kv 8".
 std::string describe_run(const RunSpec& spec);
+/// Several, told apart where they differ in options: "attention (window=16) d_model 64 ...".
+std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs);
 /// Its cell alone: "T 64 kv 8"; a mixture as "T 64 to 256 kv 4 to 64".
 std::string describe_cell(const RunSpec& spec);
 

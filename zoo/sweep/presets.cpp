@@ -39,7 +39,8 @@ std::vector<Preset> make_presets() {
                                {"epochs", "8"}}}},
       {.name = "figure2-small",
        .description = "the shorter half of Zoology's figure 2 in hours: T 64 and 128, d_model 64 and 128, 16 epochs",
-       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv"},
+       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv+base_conv"},
+                               {"layer-option", "base_conv#2.conv_kernel=-1"},  // as in figure2
                                {"layer-option", "attention.positions=learned"},
                                {"layer-option", "attention.bias=true"},
                                {"layer-option", "attention.dropout=0.1"},
@@ -56,7 +57,9 @@ std::vector<Preset> make_presets() {
                                {"epochs", "16"}}}},
       {.name = "figure2",
        .description = "Zoology's figure 2 (Arora et al. 2023): accuracy against d_model at T 64 to 512",
-       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv"},
+       .settings = {.values = {{"layers", "attention,linear_attention,nadaraya_watson,base_conv+base_conv"},
+                               // Zoology alternates a short and a long convolution.
+                               {"layer-option", "base_conv#2.conv_kernel=-1"},
                                {"layer-option", "attention.positions=learned"},
                                {"layer-option", "attention.bias=true"},
                                {"layer-option", "attention.dropout=0.1"},
@@ -77,6 +80,7 @@ std::vector<Preset> make_presets() {
        .settings = {.values = {{"layers", "base_conv+attention,base_conv+linear_attention,base_conv+nadaraya_watson"},
                                {"layer-option", "attention.bias=true"},
                                {"layer-option", "attention.dropout=0.1"},
+                               {"layer-option", "attention.window=0,16,32,64,128"},
                                {"d-model", "64,128"},
                                // logspace(-3, -1.5, 4)
                                {"lr", "0.001,0.0031622776601683794,0.01,0.03162277660168379"},

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "zoo/core/error.h"
+#include "zoo/nn/model.h"
 #include "zoo/sweep/text.h"
 
 namespace zoo {
@@ -96,10 +97,14 @@ nlohmann::json options_of(const Merged& merged, const std::string& chosen_by, co
   return given;
 }
 
-bool is_part_of(const std::string& layer, const std::vector<std::string>& layers) {
+// Whether the key of an option, a layer's name or with the number of a part ("base_conv#2"), is for one of the layers.
+bool is_part_of(const std::string& key, const std::vector<std::string>& layers) {
   return std::ranges::any_of(layers, [&](const std::string& name) {
     const auto parts = split(name, '+');
-    return std::ranges::find(parts, layer) != parts.end();
+    for (std::size_t i = 0; i < parts.size(); ++i) {
+      if (key == parts[i] || key == numbered_part(parts[i], i)) return true;
+    }
+    return false;
   });
 }
 
@@ -242,7 +247,8 @@ std::optional<double> stop_accuracy_of(const std::string& text) {
 const std::vector<SettingName>& setting_names() {
   static const std::vector<SettingName> names = {
       {"layers", false, "layers to compare; a hybrid is a+b: block i uses part i mod n"},
-      {"layer-option", true, "an option of a layer, LAYER.OPTION=VALUE"},
+      {"layer-option", true,
+       "an option of a layer, LAYER.OPTION=VALUE or =A,B,C; of part N of a hybrid, LAYER#N.OPTION"},
       {"option", true, "the same where there is one layer, OPTION=VALUE"},
       {"d-model", false, "widths"},
       {"lr", false, "learning rates"},

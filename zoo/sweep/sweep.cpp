@@ -44,10 +44,11 @@ class Sweep {
     if (todo_.empty()) return result_;
     std::filesystem::create_directories(checkpoints_);
     remove_unfinished_files();
+    const std::vector<std::string> all_names = describe_runs(request_.runs);
     std::vector<std::string> names;
     std::vector<double> work;
     for (const std::size_t run : todo_) {
-      names.push_back(describe_run(request_.runs[run]));
+      names.push_back(all_names[run]);
       work.push_back(request_.estimates[run].flops);
     }
     const int workers = std::min<int>(request_.workers, static_cast<int>(todo_.size()));
