@@ -107,7 +107,7 @@ TEST(SweepSettings, PresetOptionsOfAbsentLayersAreLeftOutButNotTheUsers) {
   const SweepSettings settings = preset_with("quick", {{"layers", "base_conv"}});
   EXPECT_TRUE(settings.layer_options.empty());
   EXPECT_THAT(refusal({{"layers", "base_conv"}, {"layer-option", "attention.heads=2"}}),
-              AllOf(HasSubstr("attention.heads=2"), HasSubstr("not in this sweep"), HasSubstr("base_conv")));
+              AllOf(HasSubstr("attention.heads=2"), HasSubstr("not among those asked for"), HasSubstr("base_conv")));
   const SweepSettings hybrid = preset_with("quick", {{"layers", "base_conv+attention"}});
   EXPECT_TRUE(hybrid.layer_options.contains("attention"));
 }

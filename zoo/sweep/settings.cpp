@@ -121,14 +121,14 @@ std::map<std::string, nlohmann::json> layer_options_of(const Merged& merged, con
       if (is_part_of(layer, layers)) {
         all[layer][key.substr(dot + 1)] = ranked.value;
       } else if (merged.by_user(ranked)) {
-        throw UsageError("--layer-option {}={} is for a layer that is not in this sweep; {}", key, ranked.value,
+        throw UsageError("--layer-option {}={} is for a layer that is not among those asked for; {}", key, ranked.value,
                          unknown_name_message("layer", layer, layers));
       }
     }
   }
   if (const auto at = merged.repeatable.find("option"); at != merged.repeatable.end()) {
     if (layers.size() != 1 || layers.front().find('+') != std::string::npos) {
-      throw UsageError("--option is for a sweep of one layer; with {} write --layer-option LAYER.OPTION=VALUE",
+      throw UsageError("--option is for one layer; with {} write --layer-option LAYER.OPTION=VALUE",
                        shell_command(layers));
     }
     for (const auto& [key, ranked] : at->second) {
@@ -274,6 +274,12 @@ const std::vector<SettingName>& setting_names() {
       {"weight-decay", false, "of AdamW"},
   };
   return names;
+}
+
+std::map<std::string, nlohmann::json> read_layer_options(const std::vector<std::string>& layers,
+                                                         const SettingSource& source) {
+  // Behind nothing in the place of a preset, whose superfluous options would be dropped.
+  return layer_options_of(merge({{}, source}), layers);
 }
 
 SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {

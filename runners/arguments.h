@@ -1,0 +1,19 @@
+#pragma once
+
+#include <boost/program_options.hpp>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace zoo {
+
+/// Reads a command's arguments. Names are not guessed from their beginnings: a typo is told, with the name that was
+/// likely meant. `positional` names an option, not shown in help, that takes what stands without a name. Throws
+/// UsageError, with the command's name ("zoo forward"), for anything that is not understood and for an option given
+/// twice that may be given once.
+boost::program_options::variables_map read_arguments(std::string_view command,
+                                                     const boost::program_options::options_description& options,
+                                                     std::span<const std::string> arguments,
+                                                     const char* positional = nullptr);
+
+}  // namespace zoo
