@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <limits>
 #include <string_view>
@@ -44,6 +45,18 @@ inline std::int64_t head_width(std::int64_t d_model, std::int64_t heads, std::st
                      heads);
   }
   return d_model / heads;
+}
+
+/// The width of each of `heads` heads that share floor(d_model * expand) channels; throws UsageError naming the option
+/// `option` when there are none, or heads do not divide them.
+inline std::int64_t split_width(std::int64_t d_model, double expand, std::int64_t heads, std::string_view layer,
+                                std::string_view option) {
+  const auto channels = static_cast<std::int64_t>(std::floor(static_cast<double>(d_model) * expand));
+  if (channels < 1 || channels % heads != 0) {
+    throw UsageError("layer {}: d_model {} times {} {} is {} channels, which {} heads cannot share; choose another {}",
+                     layer, d_model, option, expand, channels, heads, option);
+  }
+  return channels / heads;
 }
 
 }  // namespace zoo

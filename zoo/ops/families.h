@@ -41,6 +41,16 @@ struct Recurrence {
 /// [B,H,dk,dv], decay f32/f64 [H], above 0, or undefined for none (a constant of the layer; its gradient flows too).
 Recurrence linear_recurrence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& initial,
                              const Tensor& decay);
+/// The same with a decay of each step, given by its logarithm g, at most 0:
+///
+///     S_t = diag(exp(g_t)) S_{t-1} + k_t v_t^T,  y_t = S_t^T q_t
+///
+/// g [B,T,H], one for the whole state of a head, or [B,T,H,dk], one for each key channel. With a bonus u [H,dk], for
+/// which g must be [B,T,H,dk], the state is read before it is updated (RWKV-6): y_t = (S_{t-1} + diag(u) k_t v_t^T)^T
+/// q_t. q, k may be [B,T,G,dk] with G a divisor of H: head h then reads group floor(h*G/H). However strong the decay
+/// (-infinity included), nothing overflows and no quotients are formed.
+Recurrence gated_linear_recurrence(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& initial,
+                                   const Tensor& log_decay, const Tensor& bonus = {});
 
 /// What causal_conv returns.
 struct Convolution {

@@ -1,0 +1,127 @@
+#include <cmath>
+
+#include "zoo/core/plugin.h"
+#include "zoo/nn/linear.h"
+#include "zoo/nn/norm.h"
+#include "zoo/nn/sequence_state.h"
+#include "zoo/nn/short_conv.h"
+#include "zoo/ops/families.h"
+
+namespace {
+
+using namespace zoo;
+
+// ln of a draw from U(1, 16).
+void draw_log_decay_rate(std::span<double> values, RandomStream& random) {
+  for (double& value : values) value = std::log(1 + 15 * random.uniform());
+}
+
+// softplus^-1(dt) = dt + ln(1 - exp(-dt)) with dt log-uniform in [0.001, 0.1].
+void draw_dt_bias(std::span<double> values, RandomStream& random) {
+  for (double& value : values) {
+    const double dt = std::max(0.001 * std::pow(100, random.uniform()), 1e-4);
+    value = dt + std::log(-std::expm1(-dt));
+  }
+}
+
+// The state-space dual layer of Mamba-2 (Dao and Gu 2024, section 7 and listing 1):
+//
+//   z, xBC, dt = W_in u;  x, B, C = silu(conv(xBC));  dt = softplus(dt + dt_bias);  A = -exp(A_log)
+//   S_t = exp(A dt_t) S_{t-1} + dt_t B_t x_t^T,  y_t = C_t S_t + D x_t
+//   out = W_out RMSNorm(y * silu(z))
+//
+// Heads of x share the B and C of their group; so does each part of the norm.
+class Mamba2 final : public Layer {
+ public:
+  explicit Mamba2(Builder& builder)
+      : E_(builder.d_model() * builder.options().integer("expand")),
+        N_(builder.options().integer("state")),
+        P_(builder.options().integer("head_dim")),
+        G_(builder.options().integer("groups")),
+        H_(count_heads(E_, P_, G_)),
+        in_proj_(builder, "in_proj", builder.d_model(), 2 * E_ + 2 * G_ * N_ + H_),
+        conv_(builder, "conv1d", E_ + 2 * G_ * N_, builder.options().integer("conv_kernel")),
+        dt_bias_(builder.parameter("dt_bias", {H_}, Initializer::custom(draw_dt_bias), {.decay = false})),
+        A_log_(builder.parameter("A_log", {H_}, Initializer::custom(draw_log_decay_rate), {.decay = false})),
+        D_(builder.parameter("D", {H_}, Initializer::constant(1), {.decay = false})),
+        norm_weight_(builder.parameter("norm.weight", {E_}, Initializer::constant(1))),
+        out_proj_(builder, "out_proj", E_, builder.d_model(), {.weight = Initializer::output_projection()}) {}
+
+  State initial_state(std::int64_t batch) const override {
+    State state;
+    conv_.start(state, batch);
+    state.set("S", Tensor::zeros({batch, H_, N_, P_}, in_proj_.dtype()));
+    return state;
+  }
+
+  bool reads_rows() const override { return true; }
+
+  Tensor forward(const Tensor& u, State& state, const Context& context) override {
+    const Tensor projected = in_proj_(u);
+    const std::int64_t xBC_end = 2 * E_ + 2 * G_ * N_;
+    const Tensor z = ops::slice(projected, -1, 0, E_);
+    const Tensor xBC = ops::silu(conv_(ops::slice(projected, -1, E_, xBC_end), state));
+    const Tensor dt = ops::softplus(ops::slice(projected, -1, xBC_end, xBC_end + H_) + dt_bias_);  // [B,T,H]
+    const Tensor x = split_heads(ops::slice(xBC, -1, 0, E_), H_);
+    const Tensor B = split_heads(ops::slice(xBC, -1, E_, E_ + G_ * N_), G_);
+    const Tensor C = split_heads(ops::slice(xBC, -1, E_ + G_ * N_, E_ + 2 * G_ * N_), G_);
+
+    const Tensor dt_x = ops::reshape(dt, dt.shape().insert(3, 1)) * x;
+    const ops::Recurrence result = ops::gated_linear_recurrence(C, B, dt_x, state.get("S"), dt * -ops::exp(A_log_));
+    state.set("S", result.state);
+    const Tensor y = result.y + ops::reshape(D_, {H_, 1}) * x;
+    return out_proj_(norm(read_rows(join_heads(y), context) * ops::silu(read_rows(z, context))));
+  }
+
+ private:
+  static std::int64_t count_heads(std::int64_t channels, std::int64_t width, std::int64_t groups) {
+    if (channels % width != 0) {
+      throw UsageError(
+          "layer mamba2: expand * d_model = {} is not divisible by head_dim {}; choose a head_dim that divides it",
+          channels, width);
+    }
+    if (channels / width % groups != 0) {
+      throw UsageError("layer mamba2: {} heads (expand * d_model / head_dim) cannot form {} groups of equal size",
+                       channels / width, groups);
+    }
+    return channels / width;
+  }
+
+  // RMSNorm over the channels of each group.
+  Tensor norm(const Tensor& y) const {
+    constexpr double epsilon = 1e-5;
+    if (G_ == 1) return ops::rms_norm(y, norm_weight_, epsilon);
+    return join_heads(ops::rms_norm(split_heads(y, G_), {}, epsilon)) * norm_weight_;
+  }
+
+  std::int64_t E_;  // channels of x
+  std::int64_t N_;  // of B and C: rows of the state
+  std::int64_t P_;  // channels of a head
+  std::int64_t G_;  // groups
+  std::int64_t H_;  // heads
+  Linear in_proj_;
+  ShortConv conv_;
+  Parameter dt_bias_;
+  Parameter A_log_;
+  Parameter D_;
+  Parameter norm_weight_;
+  Linear out_proj_;
+};
+
+}  // namespace
+
+ZOO_REGISTER_LAYER(mamba2) {
+  return {.name = "mamba2",
+          .description = "a selective state-space model with one decay a head: state-space duality",
+          .paper = "Dao and Gu, Transformers are SSMs, 2024",
+          .options = OptionSchema()
+                         .integer("state", 128, {1, 4096}, "N, rows of a head's state")
+                         .integer("expand", 2, {1, 64}, "channels of x as a multiple of d_model")
+                         .integer("head_dim", 64, {1, 4096}, "P, channels of a head")
+                         .integer("groups", 1, {1, 1024}, "groups of heads that share B and C")
+                         .integer("conv_kernel", 4, {1, 256}, "length of the convolution over x, B and C"),
+          .make = make<Mamba2>(),
+          .test_cases = {{.d_model = 8, .options = {{"state", 6}, {"head_dim", 4}}},
+                         {.d_model = 8, .options = {{"state", 5}, {"head_dim", 2}, {"groups", 2}, {"conv_kernel", 3}}},
+                         {.d_model = 7, .options = {{"state", 16}, {"expand", 3}, {"head_dim", 3}, {"groups", 7}}}}};
+}
