@@ -100,13 +100,16 @@ class Point {
 };
 
 // As long as the point, half random and half along the gradient: a purely random direction is nearly orthogonal to it.
+// Along or against it, whichever the random half is nearer to, so that the halves never cancel (of one value they
+// could).
 Tensor direction_of(const Tensor& point, const Tensor& gradient, RandomKey key) {
   Tensor direction = draw_normal(key, point.shape(), DType::f64);
   const double random_length = norm(direction), gradient_length = norm(gradient), point_length = norm(point);
+  const double sign = dot(direction, gradient) < 0 ? -1 : 1;
   double* values = direction.data<double>();
   for (std::int64_t i = 0; i < direction.size(); ++i) {
     values[i] /= random_length;
-    if (gradient_length > 0) values[i] += gradient.data<double>()[i] / gradient_length;
+    if (gradient_length > 0) values[i] += sign * gradient.data<double>()[i] / gradient_length;
   }
   const double factor = (point_length > 0 ? point_length : 1) / norm(direction);
   for (std::int64_t i = 0; i < direction.size(); ++i) values[i] *= factor;

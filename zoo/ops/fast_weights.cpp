@@ -1,0 +1,275 @@
+#include "zoo/ops/fast_weights.h"
+
+#include <algorithm>
+
+#include "zoo/core/error.h"
+#include "zoo/core/flops.h"
+#include "zoo/ops/dtypes.h"
+#include "zoo/ops/op_cases.h"
+
+namespace zoo::ops {
+
+namespace {
+
+// The order of the op's inputs: those of FastWeightsInputs, then four of each map.
+enum Input : std::size_t { q_input, k_input, v_input, eta_input, scale_input, weight_input, bias_input, maps_input };
+
+// [B,T,H,...] to [B,H,T,...].
+Tensor by_head(const Tensor& x) {
+  return transpose(x, 1, 2);
+}
+
+// Token j of a fragment of n is past or present for token i: [n,n].
+Tensor causal_mask(std::int64_t n, DType dtype) {
+  Tensor mask = Tensor::empty({n, n}, DType::f64);
+  for (std::int64_t i = 0; i < n; ++i) {
+    for (std::int64_t j = 0; j < n; ++j) mask.data<double>()[i * n + j] = j <= i ? 1 : 0;
+  }
+  return mask.to(dtype);
+}
+
+// The derivative of gelu_tanh: with s = sigmoid(2u), gelu = x s and u as in vector_math-inl.h.
+Tensor gelu_slope(const Tensor& x) {
+  constexpr double c = 1.5957691216057307117598;  // 2 sqrt(2/pi)
+  const Tensor x2 = square(x);
+  const Tensor s = sigmoid(x * scale(add_scalar(scale(x2, 0.044715), 1), c));
+  return s + x * s * (1.0 - s) * scale(add_scalar(scale(x2, 3 * 0.044715), 1), c);
+}
+
+// LayerNorm without weights: x^ and 1 / sqrt(variance + epsilon).
+struct Normalised {
+  Tensor x;
+  Tensor inverse;
+};
+Normalised normalise(const Tensor& x, double epsilon) {
+  const Tensor centred = x - mean(x, -1, true);
+  const Tensor inverse = rsqrt(add_scalar(mean(square(centred), -1, true), epsilon));
+  return {centred * inverse, inverse};
+}
+
+// The tokens of a chunk that belong to one mini-batch, and the arithmetic of the definition on them.
+class Fragment {
+ public:
+  Fragment(std::span<const Tensor> inputs, std::int64_t begin, std::int64_t n, std::int64_t index, double epsilon)
+      : n_(n), epsilon_(epsilon) {
+    const auto rows = [&](Input input) { return slice(by_head(inputs[input]), 2, begin, begin + n); };
+    q_ = rows(q_input);
+    k_ = rows(k_input);
+    v_ = rows(v_input);
+    const std::int64_t H = q_.dim(1), d = q_.dim(3);
+    eta_ = reshape(rows(eta_input), q_.shape().with(3, 1));
+    scale_ = reshape(slice(inputs[scale_input], 0, index, index + n), {n, 1});
+    weight_ = reshape(inputs[weight_input], {H, 1, d});
+    bias_ = reshape(inputs[bias_input], {H, 1, d});
+  }
+
+  // Adds eta_j G_j of its tokens to the sums of the maps, and returns z [B,H,n,d].
+  Tensor operator()(std::span<FastMap> maps) const {
+    Tensors x, z, gradient(maps.size());  // of each map: inputs, results, and eta_j times the loss's gradient by these
+    for (const FastMap& map : maps) {
+      x.push_back(z.empty() ? k_ : gelu_tanh(z.back()));
+      z.push_back(matmul(x.back(), map.W) + map.b);
+    }
+    Tensor g = loss_gradient(z.back());
+    for (std::size_t l = maps.size(); l-- > 0;) {
+      gradient[l] = eta_ * g;
+      if (l > 0) g = matmul(g, maps[l].W, false, true) * gelu_slope(z[l - 1]);
+    }
+    Tensor y = q_;
+    for (std::size_t l = 0; l < maps.size(); ++l) {
+      FastMap& map = maps[l];
+      if (l > 0) y = gelu_tanh(y);
+      const Tensor seen = add_scalar(matmul(y, x[l], false, true), 1) * causal_mask(n_, y.dtype());
+      const Tensor learned = matmul(seen, gradient[l]) + matmul(y, map.W_sum) + map.b_sum;
+      y = matmul(y, map.W) + map.b - scale_ * learned;
+      map.W_sum = map.W_sum + matmul(x[l], gradient[l], true, false);
+      map.b_sum = map.b_sum + sum(gradient[l], 2, true);
+    }
+    return q_ + normalise(y, epsilon_).x * weight_ + bias_;
+  }
+
+  // What scales the sums when its last token has been read.
+  Tensor last_scale() const { return slice(scale_, 0, n_ - 1, n_); }
+
+ private:
+  // Of 1/2 |LN(z) - (v - k)|^2 by z.
+  Tensor loss_gradient(const Tensor& z) const {
+    const Normalised normal = normalise(z, epsilon_);
+    const Tensor g = (normal.x * weight_ + bias_ - (v_ - k_)) * weight_;
+    return (g - mean(g, -1, true) - normal.x * mean(g * normal.x, -1, true)) * normal.inverse;
+  }
+
+  std::int64_t n_;
+  double epsilon_;
+  Tensor q_, k_, v_, eta_, scale_, weight_, bias_;
+};
+
+// Outputs: z, and W, b, W_sum, b_sum of each map.
+class FastWeightsOp final : public FusedOp {
+ public:
+  explicit FastWeightsOp(const FastWeightsOptions& options) : options_(options) {}
+
+  std::string_view name() const override { return "fast_weights"; }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    const std::int64_t T = inputs[q_input].dim(1), K = options_.mini_batch;
+    PoolVector<FastMap> maps;
+    for (std::size_t i = maps_input; i < inputs.size(); i += 4) {
+      maps.push_back({inputs[i], inputs[i + 1], inputs[i + 2], inputs[i + 3]});
+    }
+    if (options_.first == 0) clear_sums(maps);
+    Tensors parts;
+    std::int64_t index = options_.first;
+    for (std::int64_t begin = 0; begin < T;) {
+      const std::int64_t n = std::min(K - index, T - begin);
+      const Fragment fragment(inputs, begin, n, index, options_.epsilon);
+      parts.push_back(fragment(maps));
+      begin += n;
+      index += n;
+      if (index < K) continue;
+      for (FastMap& map : maps) {
+        map.W = map.W - fragment.last_scale() * map.W_sum;
+        map.b = map.b - fragment.last_scale() * map.b_sum;
+      }
+      clear_sums(maps);
+      index = 0;
+    }
+    Tensors outputs = {by_head(concat(parts, 2))};
+    for (const FastMap& map : maps) outputs.insert(outputs.end(), {map.W, map.b, map.W_sum, map.b_sum});
+    return outputs;
+  }
+
+ private:
+  static void clear_sums(std::span<FastMap> maps) {
+    for (FastMap& map : maps) {
+      map.W_sum = Tensor::zeros(map.W.shape(), map.W.dtype());
+      map.b_sum = Tensor::zeros(map.b.shape(), map.b.dtype());
+    }
+  }
+
+  FastWeightsOptions options_;
+};
+
+void check_inputs(const FastWeightsInputs& inputs, const FastWeightsOptions& options) {
+  const Tensor& q = inputs.q;
+  check_real(q, "fast_weights");
+  for (const Tensor* each :
+       {&inputs.k, &inputs.v, &inputs.eta, &inputs.token_scale, &inputs.norm_weight, &inputs.norm_bias}) {
+    check_same_real(q, *each, "fast_weights");
+  }
+  const bool fits =
+      q.rank() == 4 && inputs.k.shape() == q.shape() && inputs.v.shape() == q.shape() &&
+      inputs.eta.shape() == q.shape().remove(3) && inputs.token_scale.shape() == Shape{options.mini_batch} &&
+      inputs.norm_weight.shape() == Shape{q.dim(2), q.dim(3)} && inputs.norm_bias.shape() == inputs.norm_weight.shape();
+  if (!fits) {
+    throw Error(
+        "fast_weights of q {}, k {}, v {}, eta {}, token_scale {}, norm {} and {}: needs q, k, v [B,T,H,d], eta "
+        "[B,T,H], token_scale [{}], norm [H,d]",
+        q.shape().str(), inputs.k.shape().str(), inputs.v.shape().str(), inputs.eta.shape().str(),
+        inputs.token_scale.shape().str(), inputs.norm_weight.shape().str(), inputs.norm_bias.shape().str(),
+        options.mini_batch);
+  }
+  if (options.first < 0 || options.first >= options.mini_batch) {
+    throw Error("fast_weights: token {} of a mini-batch of {}; the first is 0", options.first, options.mini_batch);
+  }
+}
+
+void check_maps(const Tensor& q, std::span<const FastMap> maps) {
+  if (maps.empty() || maps.size() > 2) {
+    throw Error("fast_weights takes one map or two, it was given {}", maps.size());
+  }
+  const std::int64_t B = q.dim(0), H = q.dim(2), d = q.dim(3);
+  const std::int64_t hidden = maps.front().W.shape().rank() == 4 ? maps.front().W.dim(3) : 0;
+  for (std::size_t l = 0; l < maps.size(); ++l) {
+    const FastMap& map = maps[l];
+    const Shape W{B, H, l == 0 ? d : hidden, l + 1 == maps.size() ? d : hidden};
+    const Shape b = W.with(2, 1);
+    for (const Tensor* each : {&map.W, &map.b, &map.W_sum, &map.b_sum}) {
+      check_same_real(q, *each, "fast_weights");
+      const Shape& wanted = each == &map.W || each == &map.W_sum ? W : b;
+      if (each->shape() != wanted) {
+        throw Error("fast_weights of q {}: map {} holds a tensor {}, needed is {}", q.shape().str(), l + 1,
+                    each->shape().str(), wanted.str());
+      }
+    }
+  }
+}
+
+}  // namespace
+
+FastWeights fast_weights(const FastWeightsInputs& inputs, std::span<const FastMap> maps,
+                         const FastWeightsOptions& options) {
+  check_inputs(inputs, options);
+  check_maps(inputs.q, maps);
+  FastWeights result{Tensor::zeros(inputs.q.shape(), inputs.q.dtype()), {maps.begin(), maps.end()}};
+  if (inputs.q.size() == 0) return result;
+  Tensors all = {inputs.q, inputs.k, inputs.v, inputs.eta, inputs.token_scale, inputs.norm_weight, inputs.norm_bias};
+  for (const FastMap& map : maps) all.insert(all.end(), {map.W, map.b, map.W_sum, map.b_sum});
+  const Tensors outputs = zoo::apply(std::make_unique<FastWeightsOp>(options), all);
+  result.z = outputs[0];
+  for (std::size_t l = 0; l < maps.size(); ++l) {
+    result.maps[l] = {outputs[4 * l + 1], outputs[4 * l + 2], outputs[4 * l + 3], outputs[4 * l + 4]};
+  }
+  return result;
+}
+
+namespace {
+
+struct CaseSizes {
+  std::int64_t B, T, H, d, hidden;  // hidden = 0: one map
+  std::int64_t mini_batch, first;
+};
+
+OpCase fast_weights_case(std::string name, const CaseSizes& s) {
+  OpCase result{.name = std::move(name), .inputs = {}, .call = {}};
+  const Shape rows{s.B, s.T, s.H, s.d};
+  for (int i = 0; i < 3; ++i) result.inputs.push_back({.shape = rows});
+  result.inputs.push_back({.shape = rows.remove(3)});
+  result.inputs.push_back({.shape = {s.mini_batch}, .kind = InputSpec::Kind::positive});
+  for (int i = 0; i < 2; ++i) result.inputs.push_back({.shape = {s.H, s.d}});
+  const auto add_map = [&](std::int64_t in, std::int64_t out) {
+    for (int i = 0; i < 2; ++i) {
+      result.inputs.push_back({.shape = {s.B, s.H, in, out}});
+      result.inputs.push_back({.shape = {s.B, s.H, 1, out}});
+    }
+  };
+  if (s.hidden == 0) {
+    add_map(s.d, s.d);
+  } else {
+    add_map(s.d, s.hidden);
+    add_map(s.hidden, s.d);
+  }
+  result.call = [options = FastWeightsOptions{.mini_batch = s.mini_batch, .first = s.first, .epsilon = 1e-3}](
+                    std::span<const Tensor> in) {
+    PoolVector<FastMap> maps;
+    for (std::size_t i = maps_input; i < in.size(); i += 4) {
+      maps.push_back({scale(in[i], 0.3), in[i + 1], scale(in[i + 2], 0.3), in[i + 3]});
+    }
+    // Rates near those of the layers, a small part of 1 / d: larger ones diverge.
+    const Tensor eta = scale(sigmoid(in[3]), 0.2 / static_cast<double>(in[0].dim(3)));
+    const FastWeights all = fast_weights({in[0], in[1], in[2], eta, in[4], in[5], in[6]}, maps, options);
+    Tensors outputs = {all.z};
+    for (const FastMap& map : all.maps) outputs.insert(outputs.end(), {map.W, map.b, map.W_sum, map.b_sum});
+    return outputs;
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "fast_weights",
+     .cases = {
+         fast_weights_case("linear", {.B = 2, .T = 9, .H = 2, .d = 4, .hidden = 0, .mini_batch = 3, .first = 0}),
+         fast_weights_case("linear, begun", {.B = 1, .T = 8, .H = 2, .d = 5, .hidden = 0, .mini_batch = 4, .first = 3}),
+         fast_weights_case("linear, one token",
+                           {.B = 2, .T = 1, .H = 1, .d = 3, .hidden = 0, .mini_batch = 4, .first = 2}),
+         fast_weights_case("linear, online",
+                           {.B = 1, .T = 5, .H = 1, .d = 4, .hidden = 0, .mini_batch = 1, .first = 0}),
+         fast_weights_case("mlp", {.B = 1, .T = 6, .H = 2, .d = 3, .hidden = 7, .mini_batch = 3, .first = 0}),
+         fast_weights_case("mlp, begun", {.B = 2, .T = 5, .H = 1, .d = 4, .hidden = 6, .mini_batch = 4, .first = 2}),
+         fast_weights_case("mlp, one token",
+                           {.B = 1, .T = 1, .H = 2, .d = 4, .hidden = 8, .mini_batch = 2, .first = 1}),
+         fast_weights_case("no tokens", {.B = 2, .T = 0, .H = 1, .d = 4, .hidden = 0, .mini_batch = 2, .first = 1})}});
+
+}  // namespace
+
+}  // namespace zoo::ops
