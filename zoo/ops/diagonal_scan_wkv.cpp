@@ -118,7 +118,9 @@ Wkv wkv(const Tensor& k, const Tensor& v, const Tensor& w, const Tensor& u, cons
 
 namespace {
 
-OpCase wkv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C) {
+using Call = std::function<Tensors(std::span<const Tensor> inputs)>;
+
+OpCase wkv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C, Call call) {
   OpCase result{.name = std::move(name), .inputs = {{.shape = {B, T, C}}, {.shape = {B, T, C}}}, .call = {}};
   result.inputs.push_back({.shape = {C}});
   result.inputs.push_back({.shape = {C}});
@@ -126,33 +128,47 @@ OpCase wkv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C
   // q is a sum of exponentials.
   result.inputs.push_back({.shape = {B, C}, .kind = InputSpec::Kind::positive});
   result.inputs.push_back({.shape = {B, C}});
-  result.call = [](std::span<const Tensor> inputs) {
-    const Wkv run = wkv(inputs[0], inputs[1], neg(exp(inputs[2])), inputs[3], {inputs[4], inputs[5], inputs[6]});
-    return Tensors{run.y, run.state.p, run.state.q, run.state.o};
-  };
+  result.call = std::move(call);
   return result;
+}
+
+// The sums themselves, p e^o and q e^o: p, q and o have no derivative where the maximum changes hands.
+OpCase wkv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C) {
+  return wkv_case(std::move(name), B, T, C, [](std::span<const Tensor> in) {
+    const Wkv run = wkv(in[0], in[1], neg(exp(in[2])), in[3], {in[4], in[5], in[6]});
+    return Tensors{run.y, run.state.p * exp(run.state.o), run.state.q * exp(run.state.o)};
+  });
+}
+
+// p, q and o, of exponents so far apart that the maximum is always the past's, or always the current key.
+OpCase maximum_case(std::string name, double decay, double start) {
+  return wkv_case(std::move(name), 2, 4, 5, [decay, start](std::span<const Tensor> in) {
+    const Tensor k = scale(tanh(in[0]), 0.2), o = scale(tanh(in[6]), 0.2) + start;
+    const Wkv run = wkv(k, in[1], scale(sigmoid(in[2]), -0.1) - decay, in[3], {in[4], in[5], o});
+    return Tensors{run.y, run.state.p, run.state.q, run.state.o};
+  });
 }
 
 // From before the first token, in two chunks: gradients pass through the state between them.
 OpCase chunks_case() {
-  OpCase result = wkv_case("from the start, in chunks", 2, 7, 5);
-  result.inputs.resize(4);
-  result.call = [](std::span<const Tensor> inputs) {
-    const Tensor &k = inputs[0], &v = inputs[1];
+  OpCase result = wkv_case("from the start, in chunks", 2, 7, 5, [](std::span<const Tensor> in) {
+    const Tensor &k = in[0], &v = in[1];
     const Tensor zero = Tensor::zeros(k.shape().remove(1), k.dtype());
-    const Tensor w = neg(exp(inputs[2]));
+    const Tensor w = neg(exp(in[2]));
     const WkvState start{zero, zero, Tensor::full(zero.shape(), -1e38, k.dtype())};
-    const Wkv first = wkv(slice(k, 1, 0, 3), slice(v, 1, 0, 3), w, inputs[3], start);
-    const Wkv second = wkv(slice(k, 1, 3, 7), slice(v, 1, 3, 7), w, inputs[3], first.state);
-    return Tensors{first.y, second.y, second.state.p};
-  };
+    const Wkv first = wkv(slice(k, 1, 0, 3), slice(v, 1, 0, 3), w, in[3], start);
+    const Wkv second = wkv(slice(k, 1, 3, 7), slice(v, 1, 3, 7), w, in[3], first.state);
+    return Tensors{first.y, second.y, second.state.p * exp(second.state.o)};
+  });
+  result.inputs.resize(4);
   return result;
 }
 
 const OpRegistration registration(
     {.name = "wkv",
      .cases = {wkv_case("odd sizes", 2, 5, 7), wkv_case("whole vectors", 1, 3, 32), wkv_case("three chunks", 1, 67, 2),
-               chunks_case(), wkv_case("two blocks of channels", 1, 2, 131), wkv_case("one step", 3, 1, 5),
+               chunks_case(), maximum_case("the past is larger", 0, 3), maximum_case("keys are larger", 1, -3),
+               wkv_case("two blocks of channels", 1, 2, 131), wkv_case("one step", 3, 1, 5),
                wkv_case("no sequences", 0, 3, 4), wkv_case("no steps", 2, 0, 4)}});
 
 }  // namespace
