@@ -1,0 +1,94 @@
+#include "zoo/ops/diagonal_scan.h"
+
+#include "zoo/core/error.h"
+#include "zoo/cpu/diagonal_scan.h"
+#include "zoo/ops/dtypes.h"
+#include "zoo/ops/op_cases.h"
+#include "zoo/ops/steps.h"
+
+namespace zoo::ops {
+
+namespace {
+
+// Inputs: a, b, initial. Output: h.
+class DiagonalScanOp final : public FusedOp {
+ public:
+  explicit DiagonalScanOp(const cpu::ScanSizes& sizes) : sizes_(sizes) {}
+
+  std::string_view name() const override { return "diagonal_scan"; }
+  bool keeps_outputs() const override { return true; }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
+      using T = decltype(zero);
+      Tensor h = Tensor::empty(inputs[0].shape(), dtype_of<T>);
+      cpu::diagonal_scan_forward(sizes_, inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), h.data<T>());
+      return {h};
+    });
+  }
+
+  Tensors backward(const Executed& executed) override {
+    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
+      using T = decltype(zero);
+      Tensors gradients(3);
+      for (std::size_t i = 0; i < 3; ++i) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
+      cpu::diagonal_scan_backward(sizes_, executed.inputs[0].data<T>(), executed.outputs[0].data<T>(),
+                                  executed.inputs[2].data<T>(), executed.output_grads[0].data<T>(),
+                                  {gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>()});
+      for (std::size_t i = 0; i < 3; ++i) {
+        if (!executed.needs(i)) gradients[i] = {};
+      }
+      return gradients;
+    });
+  }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    Tensor h = inputs[2];
+    Tensors all;
+    for (std::int64_t t = 0; t < sizes_.length; ++t) {
+      h = step_of(inputs[0], t) * h + step_of(inputs[1], t);
+      all.push_back(h);
+    }
+    return {join_steps(all)};
+  }
+
+ private:
+  cpu::ScanSizes sizes_;
+};
+
+}  // namespace
+
+DiagonalScan diagonal_scan(const Tensor& a, const Tensor& b, const Tensor& initial) {
+  const bool fits = a.rank() == 3 && b.shape() == a.shape() && initial.shape() == a.shape().remove(1) &&
+                    b.dtype() == a.dtype() && initial.dtype() == a.dtype();
+  if (!fits) {
+    throw Error("diagonal_scan of a {}, b {}, initial {}: needs a, b [B,T,C], initial [B,C], in one dtype",
+                a.shape().str(), b.shape().str(), initial.shape().str());
+  }
+  if (a.dim(1) == 0) return {a, initial};
+  const Tensor h =
+      apply_one(std::make_unique<DiagonalScanOp>(cpu::ScanSizes{a.dim(0), a.dim(1), a.dim(2)}), {a, b, initial});
+  return {h, step_of(h, a.dim(1) - 1)};
+}
+
+namespace {
+
+OpCase scan_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C) {
+  OpCase result{.name = std::move(name), .inputs = {{.shape = {B, T, C}}, {.shape = {B, T, C}}}, .call = {}};
+  result.inputs.push_back({.shape = {B, C}});
+  result.call = [](std::span<const Tensor> inputs) {
+    const DiagonalScan scan = diagonal_scan(sigmoid(inputs[0]), inputs[1], inputs[2]);
+    return Tensors{scan.h, scan.state};
+  };
+  return result;
+}
+
+const OpRegistration registration({.name = "diagonal_scan",
+                                   .cases = {scan_case("odd sizes", 2, 5, 7), scan_case("whole vectors", 1, 9, 32),
+                                             scan_case("two blocks of channels", 2, 3, 259),
+                                             scan_case("one step", 3, 1, 5), scan_case("no sequences", 0, 3, 4),
+                                             scan_case("no steps", 2, 0, 4), scan_case("no channels", 2, 3, 0)}});
+
+}  // namespace
+
+}  // namespace zoo::ops

@@ -1,0 +1,135 @@
+#include "zoo/cpu/diagonal_scan_selective.h"
+
+#include "zoo/core/error.h"
+#include "zoo/ops/diagonal_scan.h"
+#include "zoo/ops/dtypes.h"
+#include "zoo/ops/op_cases.h"
+#include "zoo/ops/steps.h"
+
+namespace zoo::ops {
+
+namespace {
+
+template <typename T>
+cpu::SelectiveScanInputs<T> pointers(std::span<const Tensor> inputs) {
+  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), inputs[3].data<T>(),
+          inputs[4].data<T>(), inputs[5].data<T>(), inputs[6].data<T>()};
+}
+
+// Inputs: x, delta, A, B, C, D, initial. Outputs: y and the last state.
+class SelectiveScanOp final : public FusedOp {
+ public:
+  SelectiveScanOp(const cpu::SelectiveScanSizes& sizes, bool recorded) : sizes_(sizes), recorded_(recorded) {}
+
+  std::string_view name() const override { return "selective_scan"; }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
+      using T = decltype(zero);
+      Tensor y = Tensor::empty(inputs[0].shape(), dtype_of<T>);
+      Tensor state = Tensor::empty(inputs[6].shape(), dtype_of<T>);
+      if (recorded_) {
+        checkpoints_ = Tensor::empty({sizes_.batch, sizes_.chunks(), sizes_.state, sizes_.channels}, dtype_of<T>);
+      }
+      cpu::selective_scan_forward(sizes_, pointers<T>(inputs),
+                                  {y.data<T>(), state.data<T>(), recorded_ ? checkpoints_.data<T>() : nullptr});
+      return {y, state};
+    });
+  }
+
+  Tensors backward(const Executed& executed) override {
+    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
+      using T = decltype(zero);
+      const auto [batch, length, channels, state] = sizes_;
+      const auto like = [&](std::size_t i) { return Tensor::empty(executed.inputs[i].shape(), dtype_of<T>); };
+      Tensors gradients{like(0), like(1), {}, {}, {}, {}, like(6)};
+      Tensor dA = Tensor::empty({batch, channels, state}, dtype_of<T>);
+      Tensor dB = Tensor::empty({sizes_.blocks(), batch, length, state}, dtype_of<T>);
+      Tensor dC = Tensor::empty(dB.shape(), dtype_of<T>);
+      Tensor dD = Tensor::empty({batch, channels}, dtype_of<T>);
+      const Tensor dy = executed.output_grad(0);
+      const Tensor& dstate = executed.output_grads[1];
+      cpu::selective_scan_backward(sizes_, pointers<T>(executed.inputs), checkpoints_.data<T>(), dy.data<T>(),
+                                   dstate.defined() ? dstate.data<T>() : nullptr,
+                                   {gradients[0].data<T>(), gradients[1].data<T>(), dA.data<T>(), dB.data<T>(),
+                                    dC.data<T>(), dD.data<T>(), gradients[6].data<T>()});
+      gradients[2] = sum(dA, 0);
+      gradients[3] = sum(dB, 0);
+      gradients[4] = sum(dC, 0);
+      gradients[5] = sum(dD, 0);
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        if (!executed.needs(i)) gradients[i] = {};
+      }
+      return gradients;
+    });
+  }
+
+  Tensors fallback(std::span<const Tensor> inputs) override {
+    const Tensor &x = inputs[0], &delta = inputs[1], &A = inputs[2], &B = inputs[3], &C = inputs[4], &D = inputs[5];
+    Tensor h = inputs[6];
+    Tensors y;
+    for (std::int64_t t = 0; t < sizes_.length; ++t) {
+      const Tensor step = column(step_of(delta, t));
+      h = exp(step * A) * h + step * column(step_of(x, t)) * row(step_of(B, t));
+      y.push_back(sum(h * row(step_of(C, t)), 2) + D * step_of(x, t));
+    }
+    return {join_steps(y), h};
+  }
+
+ private:
+  static Tensor column(const Tensor& x) { return reshape(x, {x.dim(0), x.dim(1), 1}); }
+  static Tensor row(const Tensor& x) { return reshape(x, {x.dim(0), 1, x.dim(1)}); }
+
+  cpu::SelectiveScanSizes sizes_;
+  bool recorded_;
+  Tensor checkpoints_;  // states between chunks, for the backward pass
+};
+
+}  // namespace
+
+SelectiveScan selective_scan(const Tensor& x, const Tensor& delta, const Tensor& A, const Tensor& B, const Tensor& C,
+                             const Tensor& D, const Tensor& initial) {
+  const Tensor inputs[] = {x, delta, A, B, C, D, initial};
+  for (const Tensor& input : inputs) check_same_real(x, input, "selective_scan");
+  const bool ranks = x.rank() == 3 && A.rank() == 2;
+  const bool fits = ranks && delta.shape() == x.shape() && A.dim(0) == x.dim(2) &&
+                    B.shape() == x.shape().with(2, A.dim(1)) && C.shape() == B.shape() &&
+                    D.shape() == Shape{x.dim(2)} && initial.shape() == Shape{x.dim(0), x.dim(2), A.dim(1)};
+  if (!fits) {
+    throw Error(
+        "selective_scan of x {}, delta {}, A {}, B {}, C {}, D {}, initial {}: needs x, delta [B,T,E], A [E,N], B, C "
+        "[B,T,N], D [E], initial [B,E,N]",
+        x.shape().str(), delta.shape().str(), A.shape().str(), B.shape().str(), C.shape().str(), D.shape().str(),
+        initial.shape().str());
+  }
+  if (x.dim(1) == 0) return {x, initial};
+  const cpu::SelectiveScanSizes sizes{x.dim(0), x.dim(1), x.dim(2), A.dim(1)};
+  const Tensors outputs = zoo::apply(std::make_unique<SelectiveScanOp>(sizes, recorded(inputs)), inputs);
+  return {outputs[0], outputs[1]};
+}
+
+namespace {
+
+OpCase scan_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t E, std::int64_t N) {
+  OpCase result{.name = std::move(name), .inputs = {{.shape = {B, T, E}}, {.shape = {B, T, E}}}, .call = {}};
+  for (const Shape& shape : {Shape{E, N}, Shape{B, T, N}, Shape{B, T, N}, Shape{E}, Shape{B, E, N}}) {
+    result.inputs.push_back({.shape = shape});
+  }
+  result.call = [](std::span<const Tensor> inputs) {
+    const SelectiveScan scan =
+        selective_scan(inputs[0], softplus(inputs[1]), neg(exp(inputs[2])), inputs[3], inputs[4], inputs[5], inputs[6]);
+    return Tensors{scan.y, scan.state};
+  };
+  return result;
+}
+
+const OpRegistration registration(
+    {.name = "selective_scan",
+     .cases = {scan_case("odd sizes", 2, 5, 7, 3), scan_case("whole vectors", 1, 3, 64, 2),
+               scan_case("three chunks", 1, 67, 3, 2), scan_case("two blocks of channels", 2, 3, 131, 2),
+               scan_case("one number a state", 1, 4, 5, 1), scan_case("one step", 3, 1, 5, 4),
+               scan_case("no sequences", 0, 3, 4, 2), scan_case("no steps", 2, 0, 4, 2)}});
+
+}  // namespace
+
+}  // namespace zoo::ops
