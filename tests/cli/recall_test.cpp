@@ -115,6 +115,20 @@ TEST_F(Recall, MakesReportsAndDoesNotRepeat) {
   EXPECT_THAT(third.error, AllOf(HasSubstr("4 of 6 runs are done already"), HasSubstr("[2/2]"), Not(HasSubstr("[3/"))));
 }
 
+TEST_F(Recall, RunsInEachBackboneWithAFeedForward) {
+  for (const std::string backbone : {"transformer", "mamba"}) {
+    const ProcessResult result =
+        run_zoo(sweep(backbone) + Arguments{"--backbone", backbone, "--feed-forward", "swiglu"});
+    ASSERT_EQ(result.exit_code, 0) << result.error;
+    ASSERT_EQ(runs(backbone).size(), 4U);
+    for (const zoo::Run& run : runs(backbone)) {
+      EXPECT_EQ(run.status, RunStatus::done);
+      EXPECT_EQ(run.spec.setting.at("backbone"), backbone);
+      EXPECT_EQ(run.spec.setting.at("feed_forward"), "swiglu");
+    }
+  }
+}
+
 TEST_F(Recall, WorkersAndRepetitionChangeNoBit) {
   ASSERT_EQ(run_zoo(sweep("two")).exit_code, 0);
   ASSERT_EQ(run_zoo(sweep("again")).exit_code, 0);

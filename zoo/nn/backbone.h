@@ -10,11 +10,13 @@
 
 namespace zoo {
 
-/// What a model carries from one chunk of a sequence to the next: the states of its layers and feed-forwards.
+/// What a model carries from one chunk of a sequence to the next: the states of its layers, of its feed-forwards and of
+/// the backbone itself.
 struct ModelState {
   std::int64_t position = 0;        ///< tokens seen
   PoolVector<State> mixers;         ///< a block each
   PoolVector<State> feed_forwards;  ///< a block each, or none
+  PoolVector<State> backbone;       ///< as Backbone::initial_state() made them
 
   /// Bytes of all named tensors, without counters.
   std::int64_t bytes() const;
@@ -24,6 +26,7 @@ struct ModelState {
 struct BackboneParts {
   std::vector<std::unique_ptr<Layer>> mixers;         ///< a block each
   std::vector<std::unique_ptr<Layer>> feed_forwards;  ///< a block each, or empty
+  std::vector<BackboneWishes> wishes;                 ///< of each block's mixer
 };
 
 /// What stands between the embedding and the head: norms, residuals, dropout around mixers and feed-forwards, and the
@@ -31,6 +34,8 @@ struct BackboneParts {
 class Backbone {
  public:
   virtual ~Backbone() = default;
+  /// What the backbone itself carries from one chunk to the next, before the first token.
+  virtual PoolVector<State> initial_state(std::int64_t /*batch*/) const { return {}; }
   /// x [B,T,D] from the embedding; returns what the head reads, [B,T,D], or [R,D] when context.rows is set. The last
   /// block computes those rows alone where it can.
   virtual Tensor forward(const Tensor& x, ModelState& state, const Context& context) = 0;

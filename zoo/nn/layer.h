@@ -62,6 +62,13 @@ class Builder {
   std::int64_t d_model() const { return d_model_; }
   const Options& options() const { return *options_; }
 
+  /// The same for a part: its parameters' names begin with `prefix`.
+  Builder part(std::string_view prefix) const {
+    Builder result = *this;
+    result.prefix_ += prefix;
+    return result;
+  }
+
   int layer_index = 0;             ///< of this block, from 0
   int n_layers = 1;                ///< blocks in the model
   std::int64_t max_length = 2048;  ///< the longest sequence the model is meant for (implicit filters depend on it)

@@ -48,6 +48,7 @@ std::int64_t ModelState::bytes() const {
   std::int64_t total = 0;
   for (const State& state : mixers) total += state.bytes();
   for (const State& state : feed_forwards) total += state.bytes();
+  for (const State& state : backbone) total += state.bytes();
   return total;
 }
 
@@ -94,7 +95,9 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   const auto build = [&](const LayerEntry& entry, const nlohmann::json& given, std::string_view kind,
                          std::int64_t block, const std::string& prefix) {
     const Options options(entry.options, given, fmt::format("{} {}", kind, entry.name));
-    if (entry.wishes) learned_positions |= entry.wishes(options).learned_positions;
+    const BackboneWishes wishes = entry.wishes ? entry.wishes(options) : BackboneWishes{};
+    learned_positions |= wishes.learned_positions;
+    if (kind == "layer") built.wishes.push_back(wishes);
     Builder builder(spec.d_model, options, parameters_, prefix);
     builder.layer_index = static_cast<int>(block);
     builder.n_layers = static_cast<int>(spec.blocks);
@@ -134,7 +137,9 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
 }
 
 ModelState Model::initial_state(std::int64_t batch) const {
-  return {.mixers = initial_states(mixers_, batch), .feed_forwards = initial_states(feed_forwards_, batch)};
+  return {.mixers = initial_states(mixers_, batch),
+          .feed_forwards = initial_states(feed_forwards_, batch),
+          .backbone = backbone_->initial_state(batch)};
 }
 
 Tensor Model::forward(const Tensor& tokens, ModelState& state, const Context& context) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cmath>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -22,12 +23,13 @@ class LayerNorm {
  private:
   Parameter weight_;
   Parameter bias_;
-  double epsilon_;
+  double epsilon_ = 0;
 };
 
 /// RMSNorm over the last axis (Zhang and Sennrich 2019), with a trained weight (1 at first).
 class RmsNorm {
  public:
+  RmsNorm() = default;
   RmsNorm(Builder& builder, std::string_view name, double epsilon)
       : RmsNorm(builder, name, builder.d_model(), epsilon) {}
   RmsNorm(Builder& builder, std::string_view name, std::int64_t width, double epsilon)
@@ -38,7 +40,13 @@ class RmsNorm {
 
  private:
   Parameter weight_;
-  double epsilon_;
+  double epsilon_ = 0;
 };
+
+/// x * length / sqrt(sum x^2 + epsilon) over the last axis: vectors of (nearly) that length.
+inline Tensor with_length(const Tensor& x, double length, double epsilon) {
+  const auto width = static_cast<double>(x.dim(-1));
+  return ops::rms_norm(x, Tensor::full({x.dim(-1)}, length / std::sqrt(width), x.dtype()), epsilon / width);
+}
 
 }  // namespace zoo

@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -17,6 +18,7 @@ class ShortConv {
  public:
   struct Settings {
     bool bias = true;
+    std::optional<Initializer> weight = {};  ///< instead of PyTorch's
   };
 
   ShortConv() = default;
@@ -25,7 +27,7 @@ class ShortConv {
   ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel, Settings settings)
       : name_(name), channels_(channels), kernel_(kernel) {
     const Initializer initializer = Initializer::uniform(1 / std::sqrt(static_cast<double>(kernel)));
-    weight_ = builder.parameter(name_ + ".weight", {channels, 1, kernel}, initializer);
+    weight_ = builder.parameter(name_ + ".weight", {channels, 1, kernel}, settings.weight.value_or(initializer));
     if (settings.bias) bias_ = builder.parameter(name_ + ".bias", {channels}, initializer);
   }
 

@@ -1,0 +1,81 @@
+#include <optional>
+
+#include "zoo/core/plugin.h"
+#include "zoo/nn/backbone.h"
+#include "zoo/nn/blocks.h"
+#include "zoo/nn/norm.h"
+#include "zoo/nn/short_conv.h"
+
+namespace {
+
+using namespace zoo;
+
+// The blocks of Mamba (Gu and Dao 2023), r += mixer(norm(r)) with RMSNorm, and a final norm. A layer may ask for a
+// temporal convolution before it, depthwise and causal: r += conv(norm_c(r)) (Sun et al. 2024, "Learning to (learn at
+// test time)", section 2.7). With a feed-forward, a second half follows: r += feed_forward(norm_2(r)).
+class MambaBackbone final : public Backbone {
+ public:
+  MambaBackbone(Builder& builder, BackboneParts parts) : parts_(std::move(parts)), dropout_(builder.options()) {
+    for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
+      Builder part = builder.part(fmt::format("blocks.{}.", block));
+      convolutions_.emplace_back();
+      if (const std::int64_t kernel = parts_.wishes[block].temporal_convolution; kernel > 0) {
+        convolutions_.back() = TemporalConvolution{.norm = RmsNorm(part, "conv.norm", 1e-6),
+                                                   .conv = ShortConv(part, "conv.conv", part.d_model(), kernel)};
+      }
+      norm_.emplace_back(part, "norm", 1e-5);
+      if (!parts_.feed_forwards.empty()) norm_2_.emplace_back(part, "norm2", 1e-5);
+    }
+    final_norm_.emplace_back(builder, "norm_f", 1e-5);
+  }
+
+  PoolVector<State> initial_state(std::int64_t batch) const override {
+    PoolVector<State> states(convolutions_.size());
+    for (std::size_t block = 0; block < convolutions_.size(); ++block) {
+      if (convolutions_[block]) convolutions_[block]->conv.start(states[block], batch);
+    }
+    return states;
+  }
+
+  Tensor forward(const Tensor& x, ModelState& state, const Context& context) override {
+    Tensor r = dropout_.embedding(x, context);
+    for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
+      const Context own = block_context(parts_, block, context);
+      if (const auto& before = convolutions_[block]) {
+        r = r + dropout_.residual(before->conv(before->norm(r), state.backbone[block]), own, 3);
+      }
+      Tensor h = run(*parts_.mixers[block], norm_[block](r), state.mixers[block], own);
+      r = read_rows(r, own) + dropout_.residual(h, own, 1);
+      if (parts_.feed_forwards.empty()) continue;
+      h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], own);
+      r = r + dropout_.residual(h, own, 2);
+    }
+    return final_norm_[0](read_rows_once(r, context));
+  }
+
+ private:
+  struct TemporalConvolution {
+    RmsNorm norm;
+    ShortConv conv;
+  };
+
+  BackboneParts parts_;
+  ResidualDropout dropout_;
+  std::vector<std::optional<TemporalConvolution>> convolutions_;  // of the blocks whose layers ask for one
+  std::vector<RmsNorm> norm_;
+  std::vector<RmsNorm> norm_2_;
+  std::vector<RmsNorm> final_norm_;
+};
+
+}  // namespace
+
+ZOO_REGISTER_BACKBONE(mamba) {
+  return {.name = "mamba",
+          .description = "Mamba's: RMSNorm, mixer, residual, and a convolution before a layer that asks for one",
+          .paper = "Gu and Dao, Mamba: linear-time sequence modeling with selective state spaces, 2023",
+          .options = residual_options(/*embedding_dropout=*/0),
+          .initialization = residual_initialization,
+          .make = [](Builder& builder, BackboneParts parts) -> std::unique_ptr<Backbone> {
+            return std::make_unique<MambaBackbone>(builder, std::move(parts));
+          }};
+}
