@@ -111,10 +111,6 @@ Tensor direction_of(const Tensor& point, const Tensor& gradient, RandomKey key) 
     values[i] /= random_length;
     if (gradient_length > 0) values[i] += sign * gradient.data<double>()[i] / gradient_length;
   }
-  // Opposite to each other, as two directions of a single value can be: the gradient's alone.
-  if (gradient_length > 0 && norm(direction) < 1e-6) {
-    for (std::int64_t i = 0; i < direction.size(); ++i) values[i] = gradient.data<double>()[i] / gradient_length;
-  }
   const double factor = (point_length > 0 ? point_length : 1) / norm(direction);
   for (std::int64_t i = 0; i < direction.size(); ++i) values[i] *= factor;
   return direction;
