@@ -43,6 +43,17 @@ TEST(SweepPlan, PresetsHaveAsManyRunsAsTheirListsMultiplyTo) {
   EXPECT_EQ(plan({}, "recall-memory").size(), (5U + 2) * 2 * 4);  // five windows of attention
 }
 
+// A built-in layer that is not in it would be missing in the report that shows them all.
+TEST(SweepPlan, QuickAllHasEveryLayer) {
+  std::set<std::string> planned;
+  for (const RunSpec& run : plan({}, "quick-all")) planned.insert(run.subject.at("layer").get<std::string>());
+  std::set<std::string> registered;
+  for (const std::string& name : layer_registry().names()) {
+    if (name != "token_shift") registered.insert(name);  // the sample plugin
+  }
+  EXPECT_EQ(planned, registered);
+}
+
 TEST(SweepPlan, RunsAreDistinctAndReproducible) {
   std::set<std::string> ids;
   const auto runs = plan({{"seeds", "0,1"}}, "figure2");
