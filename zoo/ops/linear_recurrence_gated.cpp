@@ -1,7 +1,7 @@
 #include "zoo/core/error.h"
-#include "zoo/core/flops.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/families.h"
+#include "zoo/ops/linear_recurrence.h"
 #include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
@@ -22,8 +22,12 @@ Tensor step(const Tensor& x, std::int64_t t) {
 }
 
 // Inputs: q, k, v, initial, log decay, bonus or undefined. Outputs: y and the last state.
-class GatedLinearRecurrence final : public FusedOp {
+class GatedLinearRecurrence final : public RecurrenceOp {
  public:
+  explicit GatedLinearRecurrence(const cpu::RecurrenceSizes& sizes, const Tensor& log_decay)
+      : RecurrenceOp(sizes, log_decay.rank() == 4 ? cpu::RecurrenceDecay::channel_and_step
+                                                  : cpu::RecurrenceDecay::head_and_step) {}
+
   std::string_view name() const override { return "gated_linear_recurrence"; }
 
   // The definition, step by step.
@@ -46,6 +50,10 @@ class GatedLinearRecurrence final : public FusedOp {
     }
     return {permute(concat(y, 2), {0, 2, 1, 3}), state};
   }
+
+ protected:
+  Tensor log_decay(std::span<const Tensor> inputs) const override { return inputs[4]; }
+  Tensor decay_gradient(std::span<const Tensor>, const Tensor& gradient) const override { return gradient; }
 };
 
 void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& initial, const Tensor& log_decay,
@@ -82,7 +90,8 @@ Recurrence gated_linear_recurrence(const Tensor& q, const Tensor& k, const Tenso
   check_inputs(q, k, v, initial, log_decay, bonus);
   if (q.dim(1) == 0) return {Tensor::zeros(v.shape(), v.dtype()), initial};
   const Tensor inputs[] = {q, k, v, initial, log_decay, bonus};
-  const Tensors outputs = zoo::apply(std::make_unique<GatedLinearRecurrence>(), inputs);
+  const Tensors outputs =
+      zoo::apply(std::make_unique<GatedLinearRecurrence>(recurrence_sizes(q, v), log_decay), inputs);
   return {outputs[0], outputs[1]};
 }
 
@@ -119,9 +128,11 @@ const OpRegistration registration(
                gated_case("groups", {2, 9, 4, 2, 3, 5}, Gate::head),
                gated_case("one group, three chunks", {1, 131, 2, 1, 3, 2}, Gate::head),
                gated_case("wide heads", {1, 35, 2, 2, 19, 37}, Gate::head),
+               gated_case("two segments", {1, 530, 1, 1, 1, 2}, Gate::head),
                gated_case("one step", {2, 1, 2, 1, 8, 8}, Gate::head),
                gated_case("a channel's decay", {2, 7, 2, 2, 5, 3}, Gate::channel),
                gated_case("a channel's decay, several chunks", {1, 53, 2, 2, 3, 4}, Gate::channel),
+               gated_case("a channel's decay, two segments", {1, 280, 1, 1, 2, 1}, Gate::channel),
                gated_case("a channel's decay, wide heads", {1, 18, 2, 2, 37, 19}, Gate::channel),
                gated_case("a channel's decay, groups", {2, 17, 4, 2, 3, 5}, Gate::channel),
                gated_case("a channel's decay, one step", {2, 1, 3, 3, 8, 8}, Gate::channel),
