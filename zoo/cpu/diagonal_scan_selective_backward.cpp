@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numbers>
 
 #include "zoo/core/pool.h"
 #include "zoo/cpu/channel_blocks.h"
@@ -8,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_selective_backward.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/vector_math-inl.h"
+#include "zoo/cpu/diagonal_scan_decay-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
@@ -75,11 +76,11 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void states(D d, std::int64_t steps, std::int64_t N, const T* A, const T* B, Tile<D>& tile) {
   constexpr std::int64_t lanes = hn::MaxLanes(d), width = Tile<D>::width;
   for (std::int64_t i = 0; i < group; ++i) {
-    const auto rate = hn::Load(d, A + i * lanes);
+    const auto rate = hn::Mul(hn::Load(d, A + i * lanes), hn::Set(d, std::numbers::log2e_v<T>));
     auto h = hn::Load(d, tile.h + i * lanes);
     for (std::int64_t t = 0; t < steps; ++t) {
       const std::int64_t at = t * width + i * lanes;
-      const auto a = math::Exp(d, hn::Mul(hn::Load(d, tile.delta + at), rate));
+      const auto a = power_of_two(d, hn::Mul(hn::Load(d, tile.delta + at), rate));
       h = hn::MulAdd(a, h, hn::Mul(hn::Load(d, tile.input + at), hn::Set(d, B[t * N])));
       hn::Store(a, d, tile.factor + at);
       hn::Store(h, d, tile.h + width + at);
