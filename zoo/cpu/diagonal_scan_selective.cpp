@@ -28,6 +28,11 @@ HWY_NOINLINE void scan_steps(D d, const SelectiveScanSizes& sizes, const Selecti
     for (std::int64_t t = begin; t < end; ++t) {
       const std::int64_t row = block.sequence * sizes.length + t;
       const std::int64_t at = row * E + block.first + c;
+      // The same row of the next chunk, which lies too far away for the processor to foresee.
+      const std::int64_t later = at + std::min(sizes.chunk, sizes.length - 1 - t) * E;
+      __builtin_prefetch(inputs.x + later, 0, 2);
+      __builtin_prefetch(inputs.delta + later, 0, 2);
+      __builtin_prefetch(y + later, 1, 2);
       const T* B = inputs.B + row * N;
       const T* C = inputs.C + row * N;
       const auto x = part.load(d, inputs.x + at);
