@@ -37,7 +37,7 @@ class Mamba final : public Layer {
         dt_rank_(builder.options().integer("dt_rank")) {
     const std::int64_t d_model = builder.d_model();
     if (dt_rank_ == 0) dt_rank_ = (d_model + 15) / 16;
-    in_proj_ = Linear(builder, "in_proj", d_model, 2 * E_, {.weight = over_fan_in(d_model)});
+    in_weight_ = builder.parameter("in_proj.weight", {2 * E_, d_model}, over_fan_in(d_model));
     conv_ = ShortConv(builder, "conv1d", E_, builder.options().integer("conv_kernel"));
     x_proj_ = Linear(builder, "x_proj", E_, dt_rank_ + 2 * N_, {.weight = over_fan_in(E_)});
     dt_weight_ = builder.parameter("dt_proj.weight", {E_, dt_rank_}, over_fan_in(dt_rank_));
@@ -57,14 +57,14 @@ class Mamba final : public Layer {
   State initial_state(std::int64_t batch) const override {
     State state;
     conv_.start(state, batch);
-    state.set("h", Tensor::zeros({batch, E_, N_}, in_proj_.dtype()));
+    state.set("h", Tensor::zeros({batch, E_, N_}, x_proj_.dtype()));
     return state;
   }
 
   Tensor forward(const Tensor& u, State& state, const Context&) override {
-    const Tensor xz = in_proj_(u);
-    const Tensor x = ops::silu(conv_(ops::slice(xz, -1, 0, E_), state));
-    const Tensor z = ops::slice(xz, -1, E_, 2 * E_);
+    // Two products cost what one does; the halves of one would have to be copied.
+    const Tensor x = ops::silu(conv_(ops::linear(u, ops::slice(in_weight_, 0, 0, E_)), state));
+    const Tensor z = ops::linear(u, ops::slice(in_weight_, 0, E_, 2 * E_));
     const Tensor parameters = x_proj_(x);
     const Tensor dt = ops::slice(parameters, -1, 0, dt_rank_);
     const Tensor B = ops::slice(parameters, -1, dt_rank_, dt_rank_ + N_);
@@ -80,7 +80,7 @@ class Mamba final : public Layer {
   std::int64_t E_;
   std::int64_t N_;
   std::int64_t dt_rank_;
-  Linear in_proj_;
+  Parameter in_weight_;
   ShortConv conv_;
   Linear x_proj_;
   Parameter dt_weight_;

@@ -12,7 +12,7 @@ struct SelectiveScanSizes {
   std::int64_t state = 0;     ///< N
 
   /// Steps between two states that the forward pass leaves for the backward pass.
-  static constexpr std::int64_t chunk = 32;
+  static constexpr std::int64_t chunk = 16;
   std::int64_t chunks() const { return (length + chunk - 1) / chunk; }
   /// Channels that are worked on together. Each block leaves a part of the gradients of B and C.
   static constexpr std::int64_t block = 128;

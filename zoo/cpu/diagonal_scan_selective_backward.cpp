@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <numbers>
 
 #include "zoo/core/pool.h"
 #include "zoo/cpu/channel_blocks.h"
@@ -8,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_selective_backward.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/vector_math-inl.h"
+#include "zoo/cpu/diagonal_scan_decay-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
@@ -21,29 +22,29 @@ constexpr std::int64_t chunk = SelectiveScanSizes::chunk;
 // AVX-512's 32 registers, or 6 of 16.
 constexpr std::int64_t group = HWY_TARGET <= HWY_AVX3 ? 4 : 2;
 
-// A chunk's rows of a group of channels, whole vectors that end in zeros: [chunk][group of vectors].
+// What is at hand of each step of a group of channels: `state` is the one before the step, and `factor` exp(delta A),
+// both of one n at a time; `input` is delta x.
+enum Row : std::int64_t { delta_row, input_row, dy_row, ddelta_row, dinput_row, factor_row, state_row, rows };
+
+// A chunk of a group of channels, in whole vectors that end in zeros. A step's rows lie side by side: rows a power of
+// two apart would fall into the same sets of the first-level cache, which this is meant to stay in.
 template <class D, typename T = hn::TFromD<D>>
 struct Tile {
   static constexpr std::int64_t width = group * hn::MaxLanes(D());
 
+  HWY_ALIGN T values[(chunk + 1) * rows * width];
   HWY_ALIGN T x[chunk * width];
-  HWY_ALIGN T delta[chunk * width];
-  HWY_ALIGN T input[chunk * width];  // delta x
-  HWY_ALIGN T dy[chunk * width];
-  HWY_ALIGN T ddelta[chunk * width];
-  HWY_ALIGN T dinput[chunk * width];
-  // For one n: factors exp(delta A), and states before the chunk and after each of its steps.
-  HWY_ALIGN T factor[chunk * width];
-  HWY_ALIGN T h[(chunk + 1) * width];
 
-  void load(const T* from, std::int64_t stride, std::int64_t steps, std::int64_t count, T* to) {
+  T* at(std::int64_t t, Row row) { return values + (t * rows + row) * width; }
+
+  void load(const T* from, std::int64_t stride, std::int64_t steps, std::int64_t count, Row row) {
     for (std::int64_t t = 0; t < steps; ++t) {
-      std::copy_n(from + t * stride, count, to + t * width);
-      std::fill_n(to + t * width + count, width - count, T{0});
+      std::copy_n(from + t * stride, count, at(t, row));
+      std::fill_n(at(t, row) + count, width - count, T{0});
     }
   }
-  void store(const T* from, std::int64_t stride, std::int64_t steps, std::int64_t count, T* to) {
-    for (std::int64_t t = 0; t < steps; ++t) std::copy_n(from + t * width, count, to + t * stride);
+  void store(Row row, std::int64_t stride, std::int64_t steps, std::int64_t count, T* to) {
+    for (std::int64_t t = 0; t < steps; ++t) std::copy_n(at(t, row), count, to + t * stride);
   }
 };
 
@@ -70,19 +71,25 @@ struct Block {
   PoolVector<T> dC;
 };
 
-// States of one n in a tile, from tile.h[0].
+// States of one n in a tile, from the one before the first step.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void states(D d, std::int64_t steps, std::int64_t N, const T* A, const T* B, Tile<D>& tile) {
-  constexpr std::int64_t lanes = hn::MaxLanes(d), width = Tile<D>::width;
+  constexpr std::int64_t lanes = hn::MaxLanes(d);
+  using V = hn::Vec<D>;
+  V rate[group], h[group];
+#pragma GCC unroll 4
   for (std::int64_t i = 0; i < group; ++i) {
-    const auto rate = hn::Load(d, A + i * lanes);
-    auto h = hn::Load(d, tile.h + i * lanes);
-    for (std::int64_t t = 0; t < steps; ++t) {
-      const std::int64_t at = t * width + i * lanes;
-      const auto a = math::Exp(d, hn::Mul(hn::Load(d, tile.delta + at), rate));
-      h = hn::MulAdd(a, h, hn::Mul(hn::Load(d, tile.input + at), hn::Set(d, B[t * N])));
-      hn::Store(a, d, tile.factor + at);
-      hn::Store(h, d, tile.h + width + at);
+    rate[i] = hn::Mul(hn::Load(d, A + i * lanes), hn::Set(d, std::numbers::log2e_v<T>));
+    h[i] = hn::Load(d, tile.at(0, state_row) + i * lanes);
+  }
+  for (std::int64_t t = 0; t < steps; ++t) {
+    const V b = hn::Set(d, B[t * N]);
+#pragma GCC unroll 4
+    for (std::int64_t i = 0; i < group; ++i) {
+      const V a = power_of_two(d, hn::Mul(hn::Load(d, tile.at(t, delta_row) + i * lanes), rate[i]));
+      h[i] = hn::MulAdd(a, h[i], hn::Mul(hn::Load(d, tile.at(t, input_row) + i * lanes), b));
+      hn::Store(a, d, tile.at(t, factor_row) + i * lanes);
+      hn::Store(h[i], d, tile.at(t + 1, state_row) + i * lanes);
     }
   }
 }
@@ -93,30 +100,32 @@ HWY_NOINLINE void states(D d, std::int64_t steps, std::int64_t N, const T* A, co
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void back_through_steps(D d, std::int64_t steps, std::int64_t N, const T* B, const T* C, const T* A,
                                      Tile<D>& tile, T* dh, T* dA, T* dB, T* dC) {
-  constexpr std::int64_t lanes = hn::MaxLanes(d), width = Tile<D>::width;
+  constexpr std::int64_t lanes = hn::MaxLanes(d);
   using V = hn::Vec<D>;
-  V rate[group], carried[group], drate[group];
+  V rate[group], carried[group], drate[group], h[group];
 #pragma GCC unroll 4
   for (std::int64_t i = 0; i < group; ++i) {
     rate[i] = hn::Load(d, A + i * lanes);
     carried[i] = hn::Load(d, dh + i * lanes);
     drate[i] = hn::Zero(d);
+    h[i] = hn::Load(d, tile.at(steps, state_row) + i * lanes);
   }
   for (std::int64_t t = steps - 1; t >= 0; --t) {
     const V b = hn::Set(d, B[t * N]), c = hn::Set(d, C[t * N]);
     V b_sum = hn::Load(d, dB + t * lanes), c_sum = hn::Load(d, dC + t * lanes);
 #pragma GCC unroll 4
     for (std::int64_t i = 0; i < group; ++i) {
-      const std::int64_t at = t * width + i * lanes;
-      const V dy = hn::Load(d, tile.dy + at);
+      const auto row = [&](Row which) HWY_ATTR { return tile.at(t, which) + i * lanes; };
+      const V dy = hn::Load(d, row(dy_row));
       const V g = hn::MulAdd(dy, c, carried[i]);
-      c_sum = hn::MulAdd(dy, hn::Load(d, tile.h + width + at), c_sum);
-      b_sum = hn::MulAdd(g, hn::Load(d, tile.input + at), b_sum);
-      hn::Store(hn::MulAdd(g, b, hn::Load(d, tile.dinput + at)), d, tile.dinput + at);
-      carried[i] = hn::Mul(g, hn::Load(d, tile.factor + at));
-      const V dexponent = hn::Mul(carried[i], hn::Load(d, tile.h + at));
-      hn::Store(hn::MulAdd(dexponent, rate[i], hn::Load(d, tile.ddelta + at)), d, tile.ddelta + at);
-      drate[i] = hn::MulAdd(dexponent, hn::Load(d, tile.delta + at), drate[i]);
+      c_sum = hn::MulAdd(dy, h[i], c_sum);
+      b_sum = hn::MulAdd(g, hn::Load(d, row(input_row)), b_sum);
+      hn::Store(hn::MulAdd(g, b, hn::Load(d, row(dinput_row))), d, row(dinput_row));
+      carried[i] = hn::Mul(g, hn::Load(d, row(factor_row)));
+      h[i] = hn::Load(d, row(state_row));
+      const V dexponent = hn::Mul(carried[i], h[i]);
+      hn::Store(hn::MulAdd(dexponent, rate[i], hn::Load(d, row(ddelta_row))), d, row(ddelta_row));
+      drate[i] = hn::MulAdd(dexponent, hn::Load(d, row(delta_row)), drate[i]);
     }
     hn::Store(b_sum, d, dB + t * lanes);
     hn::Store(c_sum, d, dC + t * lanes);
@@ -131,25 +140,28 @@ HWY_NOINLINE void back_through_steps(D d, std::int64_t steps, std::int64_t N, co
 // delta x and zero gradients.
 template <class D>
 HWY_NOINLINE void prepare(D d, std::int64_t steps, Tile<D>& tile) {
-  for (std::int64_t at = 0; at < steps * Tile<D>::width; at += hn::MaxLanes(d)) {
-    hn::Store(hn::Mul(hn::Load(d, tile.delta + at), hn::Load(d, tile.x + at)), d, tile.input + at);
-    hn::Store(hn::Zero(d), d, tile.ddelta + at);
-    hn::Store(hn::Zero(d), d, tile.dinput + at);
+  for (std::int64_t t = 0; t < steps; ++t) {
+    for (std::int64_t i = 0; i < Tile<D>::width; i += hn::MaxLanes(d)) {
+      const auto x = hn::Load(d, tile.x + t * Tile<D>::width + i);
+      hn::Store(hn::Mul(hn::Load(d, tile.at(t, delta_row) + i), x), d, tile.at(t, input_row) + i);
+      hn::Store(hn::Zero(d), d, tile.at(t, ddelta_row) + i);
+      hn::Store(hn::Zero(d), d, tile.at(t, dinput_row) + i);
+    }
   }
 }
 
 // From the gradient of delta x to those of delta and x; x's takes the place of dinput. y's term D x.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void finish(D d, std::int64_t steps, const T* skip, Tile<D>& tile, T* dskip) {
-  constexpr std::int64_t lanes = hn::MaxLanes(d), width = Tile<D>::width;
-  for (std::int64_t i = 0; i < width; i += lanes) {
+  for (std::int64_t i = 0; i < Tile<D>::width; i += hn::MaxLanes(d)) {
     const auto factor = hn::Load(d, skip + i);
     auto sum = hn::Zero(d);
-    for (std::int64_t at = i; at < steps * width; at += width) {
-      const auto x = hn::Load(d, tile.x + at), dy = hn::Load(d, tile.dy + at);
-      const auto dinput = hn::Load(d, tile.dinput + at);
-      hn::Store(hn::MulAdd(dinput, x, hn::Load(d, tile.ddelta + at)), d, tile.ddelta + at);
-      hn::Store(hn::MulAdd(dinput, hn::Load(d, tile.delta + at), hn::Mul(dy, factor)), d, tile.dinput + at);
+    for (std::int64_t t = 0; t < steps; ++t) {
+      const auto x = hn::Load(d, tile.x + t * Tile<D>::width + i), dy = hn::Load(d, tile.at(t, dy_row) + i);
+      const auto dinput = hn::Load(d, tile.at(t, dinput_row) + i), delta = hn::Load(d, tile.at(t, delta_row) + i);
+      const auto ddelta = hn::MulAdd(dinput, x, hn::Load(d, tile.at(t, ddelta_row) + i));
+      hn::Store(ddelta, d, tile.at(t, ddelta_row) + i);
+      hn::Store(hn::MulAdd(dinput, delta, hn::Mul(dy, factor)), d, tile.at(t, dinput_row) + i);
       sum = hn::MulAdd(dy, x, sum);
     }
     hn::Store(hn::Add(hn::Load(d, dskip + i), sum), d, dskip + i);
@@ -183,6 +195,14 @@ void channels_outermost(std::int64_t count, std::int64_t N, std::int64_t width, 
   }
 }
 
+// Asks for a row of `count` values at `at`, in the second-level cache: the rows of a tile lie too far apart for the
+// processor to foresee. `write`: 1 where it will be written.
+template <int write, typename T>
+HWY_INLINE void fetch(const T* at, std::int64_t count) {
+  for (std::int64_t i = 0; i < count; i += 64 / static_cast<std::int64_t>(sizeof(T)))
+    __builtin_prefetch(at + i, write, 2);
+}
+
 template <typename T>
 void selective_scan_gradient(const SelectiveScanSizes& sizes, const SelectiveScanInputs<T>& inputs,
                              const T* checkpoints, const T* dy, const T* dstate, const SelectiveScanGradients<T>& into,
@@ -207,12 +227,21 @@ void selective_scan_gradient(const SelectiveScanSizes& sizes, const SelectiveSca
     std::ranges::fill(kept.dC, T{0});
     for (std::int64_t c = 0; c < kept.width; c += width) {
       const std::int64_t at = row * E + block.first + c, count = std::min(width, block.count - c);
-      tile.load(inputs.x + at, E, steps, count, tile.x);
-      tile.load(inputs.delta + at, E, steps, count, tile.delta);
-      tile.load(dy + at, E, steps, count, tile.dy);
+      tile.load(inputs.x + at, E, steps, count, input_row);
+      for (std::int64_t t = 0; t < steps; ++t) std::copy_n(tile.at(t, input_row), width, tile.x + t * width);
+      tile.load(inputs.delta + at, E, steps, count, delta_row);
+      tile.load(dy + at, E, steps, count, dy_row);
       prepare(d, steps, tile);
       for (std::int64_t n = 0; n < N; ++n) {
-        tile.load(checkpoint + n * E + c, E, 1, count, tile.h);
+        if (n < steps) {  // this tile's results, and what it will be loaded with in the chunk before
+          const std::int64_t here = at + n * E, before = std::max<std::int64_t>(here - chunk * E, 0);
+          fetch<1>(into.x + here, count);
+          fetch<1>(into.delta + here, count);
+          fetch<0>(inputs.x + before, count);
+          fetch<0>(inputs.delta + before, count);
+          fetch<0>(dy + before, count);
+        }
+        tile.load(checkpoint + n * E + c, E, 1, count, state_row);
         const T* A = kept.A.data() + n * kept.width + c;
         states(d, steps, N, A, inputs.B + row * N + n, tile);
         back_through_steps(d, steps, N, inputs.B + row * N + n, inputs.C + row * N + n, A, tile,
@@ -220,8 +249,8 @@ void selective_scan_gradient(const SelectiveScanSizes& sizes, const SelectiveSca
                            kept.dB.data() + n * chunk * lanes, kept.dC.data() + n * chunk * lanes);
       }
       finish(d, steps, skip.data() + c, tile, kept.dD.data() + c);
-      tile.store(tile.dinput, E, steps, count, into.x + at);
-      tile.store(tile.ddelta, E, steps, count, into.delta + at);
+      tile.store(dinput_row, E, steps, count, into.x + at);
+      tile.store(ddelta_row, E, steps, count, into.delta + at);
     }
     const std::int64_t part = block.first / sizes.block * sizes.batch * sizes.length + row;
     add_lanes(d, steps, N, kept.dB.data(), into.B + part * N);

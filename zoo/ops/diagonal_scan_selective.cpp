@@ -1,6 +1,7 @@
 #include "zoo/cpu/diagonal_scan_selective.h"
 
 #include "zoo/core/error.h"
+#include "zoo/core/flops.h"
 #include "zoo/ops/diagonal_scan.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/op_cases.h"
@@ -33,6 +34,7 @@ class SelectiveScanOp final : public FusedOp {
       }
       cpu::selective_scan_forward(sizes_, pointers<T>(inputs),
                                   {y.data<T>(), state.data<T>(), recorded_ ? checkpoints_.data<T>() : nullptr});
+      count_flops(2 * flops_of_a_product());  // B x, C h
       return {y, state};
     });
   }
@@ -53,6 +55,7 @@ class SelectiveScanOp final : public FusedOp {
                                    dstate.defined() ? dstate.data<T>() : nullptr,
                                    {gradients[0].data<T>(), gradients[1].data<T>(), dA.data<T>(), dB.data<T>(),
                                     dC.data<T>(), dD.data<T>(), gradients[6].data<T>()});
+      count_flops(4 * flops_of_a_product());  // dC, dB, dx and the gradient's own recurrence
       gradients[2] = sum(dA, 0);
       gradients[3] = sum(dB, 0);
       gradients[4] = sum(dC, 0);
@@ -79,6 +82,11 @@ class SelectiveScanOp final : public FusedOp {
  private:
   static Tensor column(const Tensor& x) { return reshape(x, {x.dim(0), x.dim(1), 1}); }
   static Tensor row(const Tensor& x) { return reshape(x, {x.dim(0), 1, x.dim(1)}); }
+
+  // At each step a product of the state's size.
+  double flops_of_a_product() const {
+    return 2.0 * static_cast<double>(sizes_.batch * sizes_.length * sizes_.channels * sizes_.state);
+  }
 
   cpu::SelectiveScanSizes sizes_;
   bool recorded_;
