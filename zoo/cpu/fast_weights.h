@@ -47,6 +47,8 @@ struct FastWeightsSizes {
     for (std::size_t l = 0; l < static_cast<std::size_t>(maps); ++l) total += (widths[l] + 1) * widths[l + 1];
     return total;
   }
+  /// Whether a piece can begin within a mini-batch.
+  bool begins_within() const { return first > 0 || mini_batch > max_piece; }
   /// Pieces from one checkpoint to the next, about the root of their number: the backward pass keeps what it computes
   /// again of so many pieces.
   std::int64_t checkpoint_spacing() const {
@@ -55,6 +57,8 @@ struct FastWeightsSizes {
     while (spacing * spacing < count) ++spacing;
     return spacing;
   }
+  /// Heads that are worth a thread.
+  std::int64_t heads_of_a_thread() const { return 1 + 200000 / std::max<std::int64_t>(length * weights(), 1); }
   /// Values of a checkpoint of one head: the weights, and the sums where a checkpoint can lie within a mini-batch.
   std::int64_t checkpoint_values() const { return weights() * (mini_batch > max_piece ? 2 : 1); }
   /// Checkpoints of one head; the inputs are the first, which is not kept again.
