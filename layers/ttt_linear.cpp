@@ -27,7 +27,7 @@ ZOO_REGISTER_LAYER(ttt_linear) {
           .paper = "Sun et al., Learning to (learn at test time): RNNs with expressive hidden states, 2024",
           .options = ttt::fused_layer_options(1, "the learned rates lie between 0 and base_lr / d"),
           .make = make<TttLinear>(),
-          .wishes = ttt::fused_layer_wishes,
+          .wishes = ttt::wishes,
           .test_cases = {
               {.d_model = 8, .options = {{"heads", 2}}},
               {.d_model = 8, .options = {{"heads", 1}, {"mini_batch", 1}}},

@@ -29,7 +29,7 @@ ZOO_REGISTER_LAYER(ttt_mlp) {
           .options = ttt::fused_layer_options(
               0.1, "the learned rates lie between 0 and base_lr / d; a tenth of it as training begins"),
           .make = make<TttMlp>(),
-          .wishes = ttt::fused_layer_wishes,
+          .wishes = ttt::wishes,
           .test_cases = {
               {.d_model = 8, .options = {{"heads", 2}}},
               {.d_model = 6, .options = {{"heads", 1}, {"mini_batch", 1}}},

@@ -98,4 +98,10 @@ class Frame {
   std::optional<LayerNorm> post_norm_;
 };
 
+/// What the layers ask of the backbone: in the Mamba backbone, where q and k share a projection, a convolution before
+/// them.
+inline BackboneWishes wishes(const Options& options) {
+  return {.temporal_convolution = options.boolean("share_qk") ? options.integer("conv_kernel") : 0};
+}
+
 }  // namespace zoo::ttt

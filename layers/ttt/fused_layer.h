@@ -110,9 +110,4 @@ inline OptionSchema fused_layer_options(double base_lr, const std::string& base_
       .real("rope_base", 10000, {0, 1e12}, "base of rotary positions within the mini-batch; 0 = none");
 }
 
-/// In the Mamba backbone, a convolution stands before the layer.
-inline BackboneWishes fused_layer_wishes(const Options& options) {
-  return {.temporal_convolution = options.boolean("share_qk") ? options.integer("conv_kernel") : 0};
-}
-
 }  // namespace zoo::ttt

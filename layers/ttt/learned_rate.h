@@ -48,11 +48,16 @@ class TokenScale {
   TokenScale(Builder& builder, std::int64_t mini_batch)
       : learnable_(builder.parameter("learnable_token_idx", {mini_batch}, Initializer::constant(0))) {}
 
-  /// [K]
-  Tensor operator()() const {
-    const Tensor& learnable = learnable_.value();
-    Tensor mean = Tensor::empty(learnable.shape(), DType::f64);
-    for (std::int64_t i = 0; i < mean.size(); ++i) mean.data<double>()[i] = 1 / static_cast<double>(i + 1);
+  /// Of all tokens of a mini-batch, [K].
+  Tensor operator()() const { return of(0, learnable_.value().size()); }
+
+  /// Of n tokens from index `first` on, [n]; from index K on, without learnable_i.
+  Tensor of(std::int64_t first, std::int64_t n) const {
+    const std::int64_t K = learnable_.value().size();
+    const std::int64_t begin = std::min(first, K), end = std::min(first + n, K);
+    const Tensor learnable = ops::pad(ops::slice(learnable_, 0, begin, end), 0, 0, n - (end - begin));
+    Tensor mean = Tensor::empty({n}, DType::f64);
+    for (std::int64_t i = 0; i < n; ++i) mean.data<double>()[i] = 1 / static_cast<double>(first + i + 1);
     return ops::relu(mean.to(learnable.dtype()) + learnable);
   }
 

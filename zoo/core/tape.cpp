@@ -160,6 +160,11 @@ bool taping() {
   return taping_now;
 }
 
+WithTape::WithTape() : previous_(std::exchange(taping_now, true)) {}
+WithTape::~WithTape() {
+  taping_now = previous_;
+}
+
 UseFallbacks::UseFallbacks() : previous_(std::exchange(fallbacks_only, true)) {}
 UseFallbacks::~UseFallbacks() {
   fallbacks_only = previous_;

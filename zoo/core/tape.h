@@ -120,6 +120,18 @@ class NoTape {
 };
 bool taping();
 
+/// While one lives, on its thread: ops are recorded, within a NoTape too. For a gradient that is part of a forward pass.
+class WithTape {
+ public:
+  WithTape();
+  ~WithTape();
+  WithTape(const WithTape&) = delete;
+  WithTape& operator=(const WithTape&) = delete;
+
+ private:
+  bool previous_;
+};
+
 /// While one lives, on its thread: fused ops run as their fallbacks. For tests.
 class UseFallbacks {
  public:

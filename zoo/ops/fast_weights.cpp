@@ -4,6 +4,7 @@
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
+#include "zoo/cpu/fast_weights.h"
 #include "zoo/ops/dtypes.h"
 #include "zoo/ops/op_cases.h"
 
@@ -104,12 +105,86 @@ class Fragment {
   Tensor q_, k_, v_, eta_, scale_, weight_, bias_;
 };
 
+template <typename T>
+cpu::FastMaps<const T> map_pointers(std::span<const Tensor> tensors) {
+  const auto data = [](const Tensor& tensor) { return tensor.defined() ? tensor.data<T>() : nullptr; };
+  cpu::FastMaps<const T> maps;
+  for (std::size_t l = 0; 4 * l < tensors.size(); ++l) {
+    maps[l] = {data(tensors[4 * l]), data(tensors[4 * l + 1]), data(tensors[4 * l + 2]), data(tensors[4 * l + 3])};
+  }
+  return maps;
+}
+
+template <typename T>
+cpu::FastMaps<T> map_pointers(std::span<Tensor> tensors) {
+  cpu::FastMaps<T> maps;
+  for (std::size_t l = 0; 4 * l < tensors.size(); ++l) {
+    maps[l] = {tensors[4 * l].data<T>(), tensors[4 * l + 1].data<T>(), tensors[4 * l + 2].data<T>(),
+               tensors[4 * l + 3].data<T>()};
+  }
+  return maps;
+}
+
+template <typename T>
+cpu::FastWeightsInputs<T> pointers(std::span<const Tensor> inputs) {
+  const auto data = [&](Input input) { return inputs[input].data<T>(); };
+  return {data(q_input),     data(k_input),      data(v_input),    data(eta_input),
+          data(scale_input), data(weight_input), data(bias_input), map_pointers<T>(inputs.subspan(maps_input))};
+}
+
 // Outputs: z, and W, b, W_sum, b_sum of each map.
 class FastWeightsOp final : public FusedOp {
  public:
-  explicit FastWeightsOp(const FastWeightsOptions& options) : options_(options) {}
+  /// `checkpoints`: whether there can be a backward pass.
+  FastWeightsOp(const cpu::FastWeightsSizes& sizes, const FastWeightsOptions& options, bool checkpoints)
+      : sizes_(sizes), options_(options), keeps_checkpoints_(checkpoints) {}
 
   std::string_view name() const override { return "fast_weights"; }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    return with_real_type(inputs[q_input].dtype(), name(), [&](auto zero) {
+      using T = decltype(zero);
+      Tensors outputs = {Tensor::empty(inputs[q_input].shape(), dtype_of<T>)};
+      for (const Tensor& each : inputs.subspan(maps_input)) outputs.push_back(Tensor::empty(each.shape(), dtype_of<T>));
+      if (keeps_checkpoints_) {
+        checkpoints_ =
+            Tensor::empty({sizes_.batch, sizes_.heads, sizes_.checkpoints(), sizes_.checkpoint_values()}, dtype_of<T>);
+      }
+      cpu::fast_weights_forward(sizes_, pointers<T>(inputs),
+                                {outputs[0].data<T>(), map_pointers<T>(std::span(outputs).subspan(1)),
+                                 keeps_checkpoints_ ? checkpoints_.data<T>() : nullptr});
+      count_flops(flops());
+      return outputs;
+    });
+  }
+
+  Tensors backward(const Executed& executed) override {
+    return with_real_type(executed.inputs[q_input].dtype(), name(), [&](auto zero) {
+      using T = decltype(zero);
+      const std::span<const Tensor> inputs = executed.inputs;
+      Tensors gradients;
+      for (const Tensor& input : inputs) gradients.push_back(Tensor::empty(input.shape(), dtype_of<T>));
+      // One for each sequence (and head), summed below.
+      Tensor scale = Tensor::empty({sizes_.batch, sizes_.heads, options_.mini_batch}, dtype_of<T>);
+      Tensor weight = Tensor::empty({sizes_.batch, sizes_.heads, sizes_.widths[0]}, dtype_of<T>);
+      Tensor bias = Tensor::empty(weight.shape(), dtype_of<T>);
+      const Tensor dz = executed.output_grad(0);
+      cpu::fast_weights_backward(
+          sizes_, pointers<T>(inputs), checkpoints_.data<T>(), dz.data<T>(),
+          map_pointers<T>(executed.output_grads.subspan(1)),
+          {gradients[q_input].data<T>(), gradients[k_input].data<T>(), gradients[v_input].data<T>(),
+           gradients[eta_input].data<T>(), scale.data<T>(), weight.data<T>(), bias.data<T>(),
+           map_pointers<T>(std::span(gradients).subspan(maps_input))});
+      count_flops(2 * flops());
+      gradients[scale_input] = sum(sum(scale, 0), 0);
+      gradients[weight_input] = sum(weight, 0);
+      gradients[bias_input] = sum(bias, 0);
+      for (std::size_t i = 0; i < gradients.size(); ++i) {
+        if (!executed.needs(i)) gradients[i] = {};
+      }
+      return gradients;
+    });
+  }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
     const std::int64_t T = inputs[q_input].dim(1), K = options_.mini_batch;
@@ -140,6 +215,25 @@ class FastWeightsOp final : public FusedOp {
   }
 
  private:
+  // Products of the dual form: of all maps the results in both views and the update, of all but the first the gradient
+  // by its inputs; within the mini-batch, the causal halves of scores and of what they weigh.
+  double flops() const {
+    double each_token = 0, each_pair = 0;
+    for (std::size_t l = 0; l < static_cast<std::size_t>(sizes_.maps); ++l) {
+      const auto in = static_cast<double>(sizes_.widths[l]), out = static_cast<double>(sizes_.widths[l + 1]);
+      each_token += (l == 0 ? 3 : 4) * 2 * in * out;
+      each_pair += 2 * (in + out);
+    }
+    double pairs = 0;
+    std::int64_t index = options_.first;
+    for (std::int64_t t = 0; t < sizes_.length; ++t) {
+      pairs += static_cast<double>(index + 1);
+      index = (index + 1) % options_.mini_batch;
+    }
+    return static_cast<double>(sizes_.batch * sizes_.heads) *
+           (static_cast<double>(sizes_.length) * each_token + pairs * each_pair);
+  }
+
   static void clear_sums(std::span<FastMap> maps) {
     for (FastMap& map : maps) {
       map.W_sum = Tensor::zeros(map.W.shape(), map.W.dtype());
@@ -147,7 +241,10 @@ class FastWeightsOp final : public FusedOp {
     }
   }
 
+  cpu::FastWeightsSizes sizes_;
   FastWeightsOptions options_;
+  bool keeps_checkpoints_;
+  Tensor checkpoints_;  // of the forward pass, for the backward pass
 };
 
 void check_inputs(const FastWeightsInputs& inputs, const FastWeightsOptions& options) {
@@ -205,7 +302,17 @@ FastWeights fast_weights(const FastWeightsInputs& inputs, std::span<const FastMa
   if (inputs.q.size() == 0) return result;
   Tensors all = {inputs.q, inputs.k, inputs.v, inputs.eta, inputs.token_scale, inputs.norm_weight, inputs.norm_bias};
   for (const FastMap& map : maps) all.insert(all.end(), {map.W, map.b, map.W_sum, map.b_sum});
-  const Tensors outputs = zoo::apply(std::make_unique<FastWeightsOp>(options), all);
+  cpu::FastWeightsSizes sizes{.batch = inputs.q.dim(0),
+                              .length = inputs.q.dim(1),
+                              .heads = inputs.q.dim(2),
+                              .maps = static_cast<std::int64_t>(maps.size()),
+                              .widths = {inputs.q.dim(3)},
+                              .mini_batch = options.mini_batch,
+                              .first = options.first,
+                              .epsilon = options.epsilon};
+  for (std::size_t l = 0; l < maps.size(); ++l) sizes.widths[l + 1] = maps[l].W.dim(3);
+  const bool recorded = taping() && std::ranges::any_of(all, &Tensor::requires_grad);
+  const Tensors outputs = zoo::apply(std::make_unique<FastWeightsOp>(sizes, options, recorded), all);
   result.z = outputs[0];
   for (std::size_t l = 0; l < maps.size(); ++l) {
     result.maps[l] = {outputs[4 * l + 1], outputs[4 * l + 2], outputs[4 * l + 3], outputs[4 * l + 4]};
