@@ -28,14 +28,14 @@ struct BackwardScratch {
       : chunk_scratch(sizes),
         states(static_cast<std::size_t>((sizes.length + chunk - 1) / chunk * sizes.dk * sizes.dv)),
         u(static_cast<std::size_t>(sizes.length * sizes.dv)),
-        de(static_cast<std::size_t>(chunk * sizes.dv)),
-        dy_decayed(static_cast<std::size_t>(chunk * sizes.dv)),
-        du_decayed(static_cast<std::size_t>(chunk * sizes.dv)),
-        e_transposed(static_cast<std::size_t>(chunk * sizes.dv)),
-        part(static_cast<std::size_t>(chunk * sizes.dk)),
+        de(static_cast<std::size_t>(chunk_scratch.rows * sizes.dv)),
+        dy_decayed(de.size()),
+        du_decayed(de.size()),
+        e_transposed(de.size()),
+        by_key(static_cast<std::size_t>(chunk_scratch.rows * sizes.dk)),
         state_transposed(static_cast<std::size_t>(sizes.dk * sizes.dv)),
-        dP(chunk * chunk),
-        dM(chunk * chunk) {}
+        dP(static_cast<std::size_t>(chunk_scratch.rows * chunk)),
+        dM(dP.size()) {}
 
   Chunk<T> chunk_scratch;
   PoolVector<T> states;            // [chunk][dk][dv]
@@ -44,7 +44,7 @@ struct BackwardScratch {
   PoolVector<T> dy_decayed;        // [step][dv]
   PoolVector<T> du_decayed;        // [step][dv], negative
   PoolVector<T> e_transposed;      // [dv][step]
-  PoolVector<T> part;              // [step][dk]
+  PoolVector<T> by_key;            // [step][dk]
   PoolVector<T> state_transposed;  // [dv][dk]
   PoolVector<T> dP;                // [t][s]
   PoolVector<T> dM;                // [t][s]
@@ -180,7 +180,7 @@ HWY_NOINLINE void backward_chunk(D d, const DeltaRuleInputs<T>& inputs, const T*
 
   // dP and dM, which are products with all errors.
   const Rowwise<const T> e = constant(part.e_rows(dv));
-  const Rowwise<T> e_transposed{scratch.e_transposed.data(), chunk};
+  const Rowwise<T> e_transposed{scratch.e_transposed.data(), part.rows};
   transpose(d, n, dv, e, e_transposed);
   T* dP = scratch.dP.data();
   T* dM = scratch.dM.data();
@@ -206,7 +206,7 @@ HWY_NOINLINE void backward_chunk(D d, const DeltaRuleInputs<T>& inputs, const T*
     scale_rows(d, n, dv, part.decays.from_start, constant(du_decayed), du_decayed);
   }
   const Rowwise<T> transposed{scratch.state_transposed.data(), dk};
-  const Rowwise<T> by_key{scratch.part.data(), dk};
+  const Rowwise<T> by_key{scratch.by_key.data(), dk};
   if (zero) {
     for (std::int64_t t = 0; t < n; ++t) {
       std::fill_n(dq.data + t * dq.stride, dk, T{0});
@@ -253,8 +253,7 @@ HWY_NOINLINE void backward_chunk(D d, const DeltaRuleInputs<T>& inputs, const T*
     });
   }
   small_matmul<true>(d, dk, dv, n, by_columns(steps.q), dy_decayed, Rowwise<T>{dstate, dv});
-  small_matmul<true>(d, dk, dv, n, Strided<T>{part.k_transposed.data(), chunk, 1}, constant(du_decayed),
-                     Rowwise<T>{dstate, dv});
+  small_matmul<true>(d, dk, dv, n, by_rows(constant(part.k_columns())), constant(du_decayed), Rowwise<T>{dstate, dv});
 }
 
 template <class D, typename T = hn::TFromD<D>>

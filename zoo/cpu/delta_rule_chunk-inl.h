@@ -224,14 +224,17 @@ HWY_INLINE void solve(D d, std::int64_t n, std::int64_t width, const Strided<T>&
 template <typename T>
 struct Chunk {
   explicit Chunk(const DeltaRuleSizes& sizes)
-      : k_transposed(static_cast<std::size_t>(sizes.dk * chunk)),
-        e(static_cast<std::size_t>(sizes.dv * chunk)),
-        scaled(static_cast<std::size_t>(sizes.dv * chunk)),
-        M(chunk * chunk),
-        P(chunk * chunk) {}
+      : rows(std::min(chunk, sizes.length)),
+        k_transposed(static_cast<std::size_t>(sizes.dk * rows)),
+        e(static_cast<std::size_t>(sizes.dv * rows)),
+        scaled(static_cast<std::size_t>(sizes.dv * rows)),
+        M(static_cast<std::size_t>(chunk * rows)),
+        P(static_cast<std::size_t>(chunk * rows)) {}
 
   Rowwise<T> e_rows(std::int64_t dv) { return {e.data(), dv}; }
+  Rowwise<T> k_columns() { return {k_transposed.data(), rows}; }
 
+  std::int64_t rows;  // steps of the longest chunk
   T beta[chunk];
   Decays<T> decays;
   PoolVector<T> k_transposed;  // [channel][step]
@@ -266,8 +269,8 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void prepare(D d, std::int64_t dk, const Steps<T>& steps, Chunk<T>& scratch) {
   for (std::int64_t t = 0; t < steps.n; ++t) scratch.beta[t] = steps.beta.data[t * steps.beta.stride];
   scratch.decays.set(d, steps.n, steps.log_decay);
-  transpose(d, steps.n, dk, steps.k, Rowwise<T>{scratch.k_transposed.data(), chunk});
-  small_matmul_within<false>(d, steps.n, by_rows(steps.k), Rowwise<const T>{scratch.k_transposed.data(), chunk},
+  transpose(d, steps.n, dk, steps.k, scratch.k_columns());
+  small_matmul_within<false>(d, steps.n, by_rows(steps.k), constant(scratch.k_columns()),
                              Rowwise<T>{scratch.M.data(), chunk}, lower_columns(dk));
   mask_and_decay(d, steps.n, /*diagonal=*/false, scratch.decays, scratch.M.data());
 }
@@ -275,7 +278,7 @@ HWY_INLINE void prepare(D d, std::int64_t dk, const Steps<T>& steps, Chunk<T>& s
 // P.
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void query_scores(D d, std::int64_t dk, const Steps<T>& steps, Chunk<T>& scratch) {
-  small_matmul_within<false>(d, steps.n, by_rows(steps.q), Rowwise<const T>{scratch.k_transposed.data(), chunk},
+  small_matmul_within<false>(d, steps.n, by_rows(steps.q), constant(scratch.k_columns()),
                              Rowwise<T>{scratch.P.data(), chunk}, lower_columns(dk));
   mask_and_decay(d, steps.n, /*diagonal=*/true, scratch.decays, scratch.P.data());
 }
@@ -312,7 +315,7 @@ HWY_INLINE void advance(D d, std::int64_t dk, std::int64_t dv, std::int64_t n, C
       part.store(hn::Mul(part.load(d, state + i), whole), d, state + i);
     });
   }
-  small_matmul<true>(d, dk, dv, n, Strided<T>{scratch.k_transposed.data(), chunk, 1}, e, Rowwise<T>{state, dv});
+  small_matmul<true>(d, dk, dv, n, by_rows(constant(scratch.k_columns())), e, Rowwise<T>{state, dv});
 }
 
 template <typename T>

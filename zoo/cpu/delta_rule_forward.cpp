@@ -47,7 +47,7 @@ template <typename T>
 void forward_part(const DeltaRuleSizes& sizes, const DeltaRuleInputs<T>& inputs, const DeltaRuleOutputs<T>& outputs,
                   std::int64_t begin, std::int64_t end) {
   Chunk<T> scratch(sizes);
-  PoolVector<T> u(static_cast<std::size_t>(chunk * sizes.dv));
+  PoolVector<T> u(static_cast<std::size_t>(scratch.rows * sizes.dv));
   for (std::int64_t item = begin; item < end; ++item) {
     const Head head{&sizes, item / sizes.heads, item % sizes.heads};
     forward_head(hn::ScalableTag<T>(), inputs, outputs, head, scratch, u.data());
