@@ -33,3 +33,17 @@ run(${WORK}/prefix/bin/zoo layers token_shift --plugin ${WORK}/sample/token_shif
 expect_in_output("shift=1 +how many tokens back")
 run(${WORK}/program/program)
 expect_in_output("heads 2")
+
+# `zoo new-layer` of the installation: the folder that it writes builds without being told where zoo is, its layer passes
+# `zoo check`, and has a point in a tiny sweep.
+set(new ${WORK}/moving_average)
+run(${WORK}/prefix/bin/zoo new-layer moving_average --dir ${new})
+run(${CMAKE_COMMAND} -S ${new} -B ${new}/build -G ${GENERATOR} -DCMAKE_BUILD_TYPE=Release -DCMAKE_CXX_COMPILER=${COMPILER}
+    "-DCMAKE_CXX_FLAGS=${FLAGS}" "-DCMAKE_CXX_COMPILER_LAUNCHER=${LAUNCHER}")
+run(${CMAKE_COMMAND} --build ${new}/build)
+run(${WORK}/prefix/bin/zoo check moving_average --plugin ${new}/build/moving_average.so --threads 1)
+expect_in_output("moving_average: [0-9]+ passed, 0 failed")
+run(${WORK}/prefix/bin/zoo recall --layers moving_average --plugin ${new}/build/moving_average.so --d-model 8 --seq-len 16
+    --kv-pairs 2 --train-examples 64 --test-examples 16 --batch-size 16 --epochs 1 --workers 1
+    --store ${WORK}/runs.db --out ${WORK}/out)
+expect_in_output("moving_average +8 ")

@@ -19,3 +19,10 @@ install(EXPORT zooTargets NAMESPACE zoo:: DESTINATION ${ZOO_PACKAGE_DIR})
 install(FILES ${PROJECT_BINARY_DIR}/package/zooConfig.cmake ${PROJECT_BINARY_DIR}/package/zooConfigVersion.cmake
               zoo/cmake/ZooPlugin.cmake
         DESTINATION ${ZOO_PACKAGE_DIR})
+
+# The same package in the build folder, so that a plugin can be built against a zoo that is not installed.
+file(COPY zoo/cmake/ZooPlugin.cmake DESTINATION ${PROJECT_BINARY_DIR})
+configure_package_config_file(zoo/cmake/zooConfig.cmake.in ${PROJECT_BINARY_DIR}/zooConfig.cmake
+                              INSTALL_PREFIX ${PROJECT_BINARY_DIR} INSTALL_DESTINATION ${PROJECT_BINARY_DIR})
+file(COPY ${PROJECT_BINARY_DIR}/package/zooConfigVersion.cmake DESTINATION ${PROJECT_BINARY_DIR})
+export(EXPORT zooTargets NAMESPACE zoo:: FILE ${PROJECT_BINARY_DIR}/zooTargets.cmake)

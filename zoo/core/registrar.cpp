@@ -31,23 +31,13 @@ class Collector final : public Registrar {
   template <typename Entry>
   static void collect(const std::string& kind, const Registry<Entry>& registry, std::vector<Entry>& collected,
                       Entry entry) {
-    check_name(kind, entry.name);
+    check_entry_name(kind, entry.name);
     if (!entry.make) throw UsageError("{} '{}' has no function that makes it", kind, entry.name);
     const bool here = std::ranges::any_of(collected, [&](const Entry& other) { return other.name == entry.name; });
     if (here || registry.find(entry.name) != nullptr) {
       throw UsageError("{} '{}' is already registered; rename yours", kind, entry.name);
     }
     collected.push_back(std::move(entry));
-  }
-
-  // Names stand in lists, in files' names and in hybrids ("base_conv+attention").
-  static void check_name(const std::string& kind, const std::string& name) {
-    const auto allowed = [](char letter) {
-      return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '_';
-    };
-    if (name.empty() || name.size() > 64 || !std::ranges::all_of(name, allowed)) {
-      throw UsageError("'{}' cannot be the name of a {}: 1 to 64 of a-z, 0-9 and _ are allowed", name, kind);
-    }
   }
 
   std::vector<LayerEntry> layers_;
@@ -57,6 +47,15 @@ class Collector final : public Registrar {
 };
 
 }  // namespace
+
+void check_entry_name(const std::string& kind, const std::string& name) {
+  const auto allowed = [](char letter) {
+    return (letter >= 'a' && letter <= 'z') || (letter >= '0' && letter <= '9') || letter == '_';
+  };
+  if (name.empty() || name.size() > 64 || !std::ranges::all_of(name, allowed)) {
+    throw UsageError("'{}' cannot be the name of a {}: 1 to 64 of a-z, 0-9 and _ are allowed", name, kind);
+  }
+}
 
 void register_entries(std::span<const RegisterFunction> functions) {
   Collector collector;

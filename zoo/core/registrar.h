@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 
 #include "zoo/core/task.h"
@@ -21,6 +22,10 @@ class Registrar {
 };
 
 using RegisterFunction = void (*)(Registrar&);
+
+/// Throws UsageError when an entry of this kind ("layer") cannot have that name: 1 to 64 of a-z, 0-9 and _ are allowed,
+/// since names stand in lists, in files' names and in hybrids ("base_conv+attention").
+void check_entry_name(const std::string& kind, const std::string& name);
 
 /// Calls the functions, then adds what they registered to the registries: all of it, or, when one of them throws or a
 /// name is taken, nothing.
