@@ -15,9 +15,10 @@ namespace zoo {
 namespace {
 
 constexpr std::string_view usage =
-    "Usage: zoo layers [NAME] [--json]\n\n"
+    "Usage: zoo layers [NAME|KIND:NAME] [--json]\n\n"
     "Lists the layers, and the feed-forwards and backbones that stand around them; or describes one: its paper, its\n"
-    "options with their defaults and what they may be, and what it asks of the backbone by default.\n\n"
+    "options with their defaults and what they may be, and what it asks of the backbone by default. KIND is layer,\n"
+    "feed_forward or backbone, for names that are several.\n\n"
     "  --json   the same as one JSON object\n";
 
 /// What a layer asks of the backbone when its options are the defaults.
@@ -78,7 +79,7 @@ void list_all(bool json) {
   list("Layers", layer_registry());
   list("\nFeed-forwards", feed_forward_registry());
   list("\nBackbones", backbone_registry());
-  fmt::print("\nzoo layers NAME describes one with its options.\n");
+  fmt::print("\nzoo layers NAME describes one with its options; backbone:NAME where a layer has the same name.\n");
 }
 
 void describe_one(const std::string& name, bool json) {
@@ -89,9 +90,14 @@ void describe_one(const std::string& name, bool json) {
       describe(entry);
     }
   };
-  if (const LayerEntry* layer = layer_registry().find(name)) return show(*layer);
-  if (const LayerEntry* feed_forward = feed_forward_registry().find(name)) return show(*feed_forward);
-  if (const BackboneEntry* backbone = backbone_registry().find(name)) return show(*backbone);
+  // Mamba is a layer and a backbone: the kind before a colon tells them apart.
+  const auto entry_of = [&](const std::string& kind, const auto& registry) {
+    const bool qualified = name.starts_with(kind + ":");
+    return registry.find(qualified ? name.substr(kind.size() + 1) : name);
+  };
+  if (const LayerEntry* layer = entry_of("layer", layer_registry())) return show(*layer);
+  if (const LayerEntry* feed_forward = entry_of("feed_forward", feed_forward_registry())) return show(*feed_forward);
+  if (const BackboneEntry* backbone = entry_of("backbone", backbone_registry())) return show(*backbone);
   std::vector<std::string> names = layer_registry().names();
   for (const std::string& other : feed_forward_registry().names()) names.push_back(other);
   for (const std::string& other : backbone_registry().names()) names.push_back(other);

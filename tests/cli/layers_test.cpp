@@ -27,9 +27,9 @@ TEST(Layers, DescribesOneForPeople) {
 TEST(Layers, JsonOfAllIsTheJsonOfEach) {
   const auto all = nlohmann::json::parse(layers({"--json"}).output);
   ASSERT_FALSE(all["layers"].empty());
-  for (const auto& part : {all["layers"], all["feed_forwards"], all["backbones"]}) {
-    for (const auto& layer : part) {
-      const std::string name = layer["name"];
+  for (const std::string kind : {"layer", "feed_forward", "backbone"}) {
+    for (const auto& layer : all[kind + "s"]) {
+      const std::string name = kind + ":" + layer["name"].get<std::string>();
       EXPECT_EQ(nlohmann::json::parse(layers({name, "--json"}).output), layer) << name;
       EXPECT_FALSE(layer["description"].get<std::string>().empty()) << name;
     }

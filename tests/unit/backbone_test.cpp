@@ -130,12 +130,19 @@ std::vector<std::string> feed_forwards() {
   return names;
 }
 
+// A multiple of the layer's width at which the feed-forward can be made.
+std::int64_t width_for(const LayerCase& layer, const std::string& feed_forward) {
+  if (feed_forward == "none") return layer.d_model;
+  const std::int64_t least = feed_forward_registry().get(feed_forward).test_cases.front().d_model;
+  return (std::max(least, layer.d_model) + layer.d_model - 1) / layer.d_model * layer.d_model;
+}
+
 TEST(Backbones, AnyLayerWorksInAnyWithAnyFeedForward) {
   for (const std::string& backbone : backbone_registry().names()) {
     for (const std::string& feed_forward : feed_forwards()) {
       for (const std::string& layer : layer_registry().names()) {
         for (const LayerCase& test_case : layer_registry().get(layer).test_cases) {
-          check({layer, {{layer, test_case.options}}, backbone, feed_forward, test_case.d_model});
+          check({layer, {{layer, test_case.options}}, backbone, feed_forward, width_for(test_case, feed_forward)});
         }
       }
     }

@@ -80,8 +80,9 @@ TEST(SweepSubjects, WhatMakesNoSenseIsRefused) {
   EXPECT_THAT(refused("attention.dropout=0,0.0"), ThrowsMessage<UsageError>(HasSubstr("the same options twice")));
   EXPECT_THAT(refused("attention.window=8,,9"), ThrowsMessage<UsageError>(HasSubstr("empty place")));
   EXPECT_THAT(refused("attention.window=8,x"), ThrowsMessage<UsageError>(HasSubstr("window")));
-  EXPECT_THAT(refused("attention#1.window=8"), ThrowsMessage<UsageError>(HasSubstr("not in this sweep")));
-  EXPECT_THAT(refused("base_conv#3.conv_kernel=8"), ThrowsMessage<UsageError>(HasSubstr("not in this sweep")));
+  EXPECT_THAT(refused("attention#1.window=8"), ThrowsMessage<UsageError>(HasSubstr("for a layer that is not among")));
+  EXPECT_THAT(refused("base_conv#3.conv_kernel=8"),
+              ThrowsMessage<UsageError>(HasSubstr("for a layer that is not among")));
 }
 
 }  // namespace
