@@ -57,14 +57,14 @@ class Mamba2 final : public Layer {
   bool reads_rows() const override { return true; }
 
   Tensor forward(const Tensor& u, State& state, const Context& context) override {
-    const Tensor projected = in_proj_(u);
-    const std::int64_t xBC_end = 2 * E_ + 2 * G_ * N_;
-    const Tensor z = ops::slice(projected, -1, 0, E_);
-    const Tensor xBC = ops::silu(conv_(ops::slice(projected, -1, E_, xBC_end), state));
-    const Tensor dt = ops::softplus(ops::slice(projected, -1, xBC_end, xBC_end + H_) + dt_bias_);  // [B,T,H]
-    const Tensor x = split_heads(ops::slice(xBC, -1, 0, E_), H_);
-    const Tensor B = split_heads(ops::slice(xBC, -1, E_, E_ + G_ * N_), G_);
-    const Tensor C = split_heads(ops::slice(xBC, -1, E_ + G_ * N_, E_ + 2 * G_ * N_), G_);
+    const std::int64_t shared = G_ * N_;  // channels of B, and of C
+    const Tensors projected = ops::split(in_proj_(u), -1, {E_, E_ + 2 * shared, H_});
+    const Tensor& z = projected[0];
+    const Tensors xBC = ops::split(ops::silu(conv_(projected[1], state)), -1, {E_, shared, shared});
+    const Tensor dt = ops::softplus(projected[2] + dt_bias_);  // [B,T,H]
+    const Tensor x = split_heads(xBC[0], H_);
+    const Tensor B = split_heads(xBC[1], G_);
+    const Tensor C = split_heads(xBC[2], G_);
 
     const Tensor dt_x = ops::reshape(dt, dt.shape().insert(3, 1)) * x;
     const ops::Recurrence result = ops::gated_linear_recurrence(C, B, dt_x, state.get("S"), dt * -ops::exp(A_log_));

@@ -90,11 +90,12 @@ class Rwkv6 final : public Layer {
   // x_i for i = w, k, v, r, g.
   Tensors mix(const Tensor& x, const Tensor& xx) const {
     const Tensor z = ops::tanh(ops::matmul(x + xx * maa_x_, maa_w1_));
+    const Tensors parts = ops::split(z, -1, {mix_rank_, mix_rank_, mix_rank_, mix_rank_, mix_rank_});
+    const Tensors w2 = ops::split(maa_w2_, 0, {1, 1, 1, 1, 1});
     Tensors mixed;
-    for (int i = 0; i < 5; ++i) {
-      const Tensor z_i = ops::slice(z, -1, i * mix_rank_, (i + 1) * mix_rank_);
-      const Tensor w2_i = ops::reshape(ops::slice(maa_w2_, 0, i, i + 1), {mix_rank_, D_});
-      mixed.push_back(x + xx * (ops::matmul(z_i, w2_i) + maa_[static_cast<std::size_t>(i)]));
+    for (std::size_t i = 0; i < 5; ++i) {
+      const Tensor of_data = ops::matmul(parts[i], ops::reshape(w2[i], {mix_rank_, D_}));
+      mixed.push_back(x + xx * (of_data + maa_[i]));
     }
     return mixed;
   }

@@ -77,6 +77,9 @@ Tensor transpose(const Tensor& x, int axis_a = -2, int axis_b = -1);
 Tensor broadcast_to(const Tensor& x, const Shape& shape);
 /// Elements [begin, end) along an axis.
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end);
+/// Parts of these extents, in order, which together are the axis. Its gradient puts theirs together in one pass, where
+/// those of slices would be sums of padded tensors.
+Tensors split(const Tensor& x, int axis, std::initializer_list<std::int64_t> extents);
 /// Zeros before and after along an axis.
 Tensor pad(const Tensor& x, int axis, std::int64_t before, std::int64_t after);
 Tensor concat(std::span<const Tensor> parts, int axis);

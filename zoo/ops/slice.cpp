@@ -110,6 +110,34 @@ class Concat final : public Op {
   int axis_;
 };
 
+class Split final : public Op {
+ public:
+  Split(int axis, std::span<const std::int64_t> extents) : axis_(axis), extents_(extents.begin(), extents.end()) {}
+  std::string_view name() const override { return "split"; }
+
+  Tensors forward(std::span<const Tensor> inputs) override {
+    const Tensor& x = inputs[0];
+    Tensors parts;
+    std::int64_t done = 0;
+    for (const std::int64_t extent : extents_) {
+      parts.push_back(Tensor::empty(x.shape().with(axis_, extent), x.dtype()));
+      copy_along(x, done, parts.back(), 0, extent, axis_);
+      done += extent;
+    }
+    return parts;
+  }
+
+  Tensors vjp(const Executed& executed) override {
+    Tensors grads;
+    for (std::size_t i = 0; i < extents_.size(); ++i) grads.push_back(executed.output_grad(i));
+    return {concat(grads, axis_)};
+  }
+
+ private:
+  int axis_;
+  PoolVector<std::int64_t> extents_;
+};
+
 }  // namespace
 
 Tensor slice(const Tensor& x, int axis, std::int64_t begin, std::int64_t end) {
@@ -150,6 +178,21 @@ Tensor concat(std::initializer_list<Tensor> parts, int axis) {
   return concat(std::span<const Tensor>(parts.begin(), parts.size()), axis);
 }
 
+Tensors split(const Tensor& x, int axis, std::initializer_list<std::int64_t> extents) {
+  check_defined(x, "split");
+  axis = x.shape().normalize(axis);
+  std::int64_t total = 0;
+  for (const std::int64_t extent : extents) {
+    if (extent < 0) throw Error("split into a part of extent {}", extent);
+    total += extent;
+  }
+  if (total != x.dim(axis)) {
+    throw Error("split of axis {} of a tensor of shape {} into parts of {} together", axis, x.shape().str(), total);
+  }
+  if (extents.size() == 1) return {x};
+  return zoo::apply(std::make_unique<Split>(axis, std::span(extents.begin(), extents.size())), {&x, 1});
+}
+
 namespace {
 
 OpCase slice_case(std::string name, Shape shape, std::function<Tensor(const Tensor&)> call) {
@@ -170,6 +213,17 @@ const OpRegistration pad_registration(
      .cases = {slice_case("first axis", {3, 4}, [](const Tensor& x) { return pad(x, 0, 2, 1); }),
                slice_case("last axis", {3, 4}, [](const Tensor& x) { return pad(x, -1, 0, 3); }),
                slice_case("empty", {2, 0, 3}, [](const Tensor& x) { return pad(x, 1, 1, 1); })}});
+
+OpCase split_case(std::string name, Shape shape, int axis, std::int64_t first, std::int64_t second) {
+  return {.name = std::move(name), .inputs = {{.shape = shape}}, .call = [=](std::span<const Tensor> inputs) {
+            return split(inputs[0], axis, {first, second, inputs[0].dim(axis) - first - second});
+          }};
+}
+
+const OpRegistration split_registration(
+    {.name = "split",
+     .cases = {split_case("first axis", {6, 3}, 0, 2, 3), split_case("last axis", {3, 7}, -1, 1, 4),
+               split_case("middle axis", {2, 5, 3}, 1, 0, 4), split_case("nothing", {0, 3}, 1, 1, 1)}});
 
 OpCase concat_case(std::string name, std::vector<Shape> shapes, int axis) {
   OpCase result{.name = std::move(name), .inputs = {}, .call = [axis](std::span<const Tensor> inputs) {
