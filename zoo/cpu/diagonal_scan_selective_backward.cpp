@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_selective_backward.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/diagonal_scan_decay-inl.h"
+#include "zoo/cpu/diagonal_scan_exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
