@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_selective.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/diagonal_scan_decay-inl.h"
+#include "zoo/cpu/diagonal_scan_exp-inl.h"
 #include "zoo/cpu/vector_loop-inl.h"
 
 HWY_BEFORE_NAMESPACE();

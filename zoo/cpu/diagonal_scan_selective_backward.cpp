@@ -9,7 +9,7 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_selective_backward.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/diagonal_scan_decay-inl.h"
+#include "zoo/cpu/diagonal_scan_exp-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
@@ -38,13 +38,28 @@ struct Tile {
   T* at(std::int64_t t, Row row) { return values + (t * rows + row) * width; }
 
   void load(const T* from, std::int64_t stride, std::int64_t steps, std::int64_t count, Row row) {
-    for (std::int64_t t = 0; t < steps; ++t) {
-      std::copy_n(from + t * stride, count, at(t, row));
-      std::fill_n(at(t, row) + count, width - count, T{0});
-    }
+    for (std::int64_t t = 0; t < steps; ++t) copy(from + t * stride, count, at(t, row));
   }
   void store(Row row, std::int64_t stride, std::int64_t steps, std::int64_t count, T* to) {
-    for (std::int64_t t = 0; t < steps; ++t) std::copy_n(at(t, row), count, to + t * stride);
+    for (std::int64_t t = 0; t < steps; ++t) {
+      if (count == width) {
+        copy_whole(at(t, row), to + t * stride);
+      } else {
+        std::copy_n(at(t, row), count, to + t * stride);
+      }
+    }
+  }
+
+ private:
+  static void copy(const T* from, std::int64_t count, T* to) {
+    if (count == width) return copy_whole(from, to);
+    std::copy_n(from, count, to);
+    std::fill_n(to + count, width - count, T{0});
+  }
+  // Of a length that is known: most of them are, and a call for each costs as much as the scan itself.
+  static HWY_INLINE void copy_whole(const T* from, T* to) {
+    const D d;
+    for (std::int64_t i = 0; i < width; i += hn::MaxLanes(d)) hn::StoreU(hn::LoadU(d, from + i), d, to + i);
   }
 };
 
@@ -241,6 +256,7 @@ void selective_scan_gradient(const SelectiveScanSizes& sizes, const SelectiveSca
           fetch<0>(inputs.delta + before, count);
           fetch<0>(dy + before, count);
         }
+        if (chunk_index > 0) fetch<0>(checkpoint - (N - n) * E + c, count);
         tile.load(checkpoint + n * E + c, E, 1, count, state_row);
         const T* A = kept.A.data() + n * kept.width + c;
         states(d, steps, N, A, inputs.B + row * N + n, tile);

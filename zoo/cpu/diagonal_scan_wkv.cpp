@@ -1,6 +1,7 @@
 #include "zoo/cpu/diagonal_scan_wkv.h"
 
 #include <algorithm>
+#include <numbers>
 
 #include "zoo/core/pool.h"
 #include "zoo/cpu/channel_blocks.h"
@@ -9,8 +10,8 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/diagonal_scan_wkv.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
+#include "zoo/cpu/diagonal_scan_exp-inl.h"
 #include "zoo/cpu/vector_loop-inl.h"
-#include "zoo/cpu/vector_math-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
@@ -27,7 +28,8 @@ struct Weights {
 template <class D, class V = hn::Vec<D>>
 HWY_INLINE Weights<V> weights_of(D d, V past, V now) {
   const V one = hn::Set(d, hn::TFromD<D>{1});
-  const V smaller = math::Exp(d, hn::Neg(hn::Abs(hn::Sub(past, now))));
+  const V distance = hn::Abs(hn::Sub(past, now));
+  const V smaller = power_of_two(d, hn::Mul(distance, hn::Set(d, -std::numbers::log2e_v<hn::TFromD<D>>)));
   const auto past_is_larger = hn::Ge(past, now);
   return {hn::IfThenElse(past_is_larger, one, smaller), hn::IfThenElse(past_is_larger, smaller, one)};
 }
@@ -89,12 +91,21 @@ struct Scratch {
   PoolVector<T> values;
 };
 
-// States before each step of a chunk and the weights within it, from the state in carried rows 0, 1, 2.
+// States before each step of a chunk and the weights within it, from the state in carried rows 0, 1, 2. Meanwhile
+// memory fetches what comes next: this chunk's results, and the inputs of the chunk before, which no processor
+// foresees.
 template <class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void states_of_chunk(D d, const WkvInputs<T>& inputs, std::int64_t at, std::int64_t C, std::int64_t steps,
-                                  const ChannelBlock& block, Scratch<T>& scratch) {
+HWY_NOINLINE void states_of_chunk(D d, const WkvInputs<T>& inputs, const T* dy, const WkvGradients<T>& into,
+                                  std::int64_t at, std::int64_t C, std::int64_t steps, const ChannelBlock& block,
+                                  Scratch<T>& scratch) {
   for (std::int64_t i = 0; i < steps; ++i, at += C) {
+    const std::int64_t before = std::max<std::int64_t>(at - wkv_chunk * C, 0);
     for_vectors(d, block.count, [&](std::int64_t c, auto part) HWY_ATTR {
+      __builtin_prefetch(into.k + at + c, 1, 2);
+      __builtin_prefetch(into.v + at + c, 1, 2);
+      __builtin_prefetch(inputs.k + before + c, 0, 2);
+      __builtin_prefetch(inputs.v + before + c, 0, 2);
+      __builtin_prefetch(dy + before + c, 0, 2);
       const auto k = part.load(d, inputs.k + at + c);
       const auto v = part.load(d, inputs.v + at + c);
       auto p = part.load(d, scratch.carried(0) + c);
@@ -148,7 +159,7 @@ void wkv_gradient(const ScanSizes& sizes, const WkvInputs<T>& inputs, const T* c
     const T* checkpoint = checkpoints + (block.sequence * chunks + chunk) * 3 * C + block.first;
     for (std::int64_t i = 0; i < 3; ++i) std::copy_n(checkpoint + i * C, block.count, scratch.carried(i));
     const std::int64_t start = (block.sequence * sizes.length + first) * C + block.first;
-    states_of_chunk(d, inputs, start, C, steps, block, scratch);
+    states_of_chunk(d, inputs, dy, into, start, C, steps, block, scratch);
     if (chunk == chunks - 1) {
       for_vectors(d, block.count, [&](std::int64_t c, auto part) HWY_ATTR {
         const auto through_q = hn::Mul(part.load(d, scratch.carried(1) + c), part.load(d, dq + c));
@@ -246,8 +257,8 @@ HWY_EXPORT(wkv_gradient_double);
 
 namespace {
 
-// A chunk's states of a block stay in the second-level cache.
-constexpr std::int64_t block_channels = 128;
+// As many as leave a chunk's states in the second-level cache; rows of a whole block are read in order.
+constexpr std::int64_t block_channels = 256;
 // Of a step, in loads and stores.
 constexpr std::int64_t cost = 8;
 

@@ -7,7 +7,7 @@
 namespace zoo::cpu {
 
 /// Steps between two states that the forward pass leaves for the backward pass.
-inline constexpr std::int64_t wkv_chunk = 32;
+inline constexpr std::int64_t wkv_chunk = 16;
 
 template <typename T>
 struct WkvState {

@@ -166,9 +166,9 @@ OpCase chunks_case() {
 
 const OpRegistration registration(
     {.name = "wkv",
-     .cases = {wkv_case("odd sizes", 2, 5, 7), wkv_case("whole vectors", 1, 3, 32), wkv_case("three chunks", 1, 67, 2),
+     .cases = {wkv_case("odd sizes", 2, 5, 7), wkv_case("whole vectors", 1, 3, 32), wkv_case("three chunks", 1, 35, 2),
                chunks_case(), maximum_case("the past is larger", 0, 3), maximum_case("keys are larger", 1, -3),
-               wkv_case("two blocks of channels", 1, 2, 131), wkv_case("one step", 3, 1, 5),
+               wkv_case("two blocks of channels", 1, 2, 259), wkv_case("one step", 3, 1, 5),
                wkv_case("no sequences", 0, 3, 4), wkv_case("no steps", 2, 0, 4)}});
 
 }  // namespace

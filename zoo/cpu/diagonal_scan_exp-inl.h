@@ -1,10 +1,10 @@
 // The decays of a selective scan: many exponentials of products with one factor in common, of which the base's
 // logarithm can be a part. Included once for each instruction set (hence no #pragma once).
-#if defined(ZOO_CPU_DIAGONAL_SCAN_DECAY_INL_H_) == defined(HWY_TARGET_TOGGLE)
-#ifdef ZOO_CPU_DIAGONAL_SCAN_DECAY_INL_H_
-#undef ZOO_CPU_DIAGONAL_SCAN_DECAY_INL_H_
+#if defined(ZOO_CPU_DIAGONAL_SCAN_EXP_INL_H_) == defined(HWY_TARGET_TOGGLE)
+#ifdef ZOO_CPU_DIAGONAL_SCAN_EXP_INL_H_
+#undef ZOO_CPU_DIAGONAL_SCAN_EXP_INL_H_
 #else
-#define ZOO_CPU_DIAGONAL_SCAN_DECAY_INL_H_
+#define ZOO_CPU_DIAGONAL_SCAN_EXP_INL_H_
 #endif
 
 #include <numbers>
