@@ -262,7 +262,7 @@ HWY_NOINLINE void backward_head(D d, const Head& head, const FastWeightsInputs<T
   const std::int64_t spacing = sizes.checkpoint_spacing();
   for (std::int64_t number = sizes.checkpoints(); number >= 0; --number) {
     if (number == 0) {
-      copy_maps(sizes, before_chunk(sizes, head.maps(inputs.maps)), maps);
+      copy_maps(sizes, without_sums(head.maps(inputs.maps), sizes.first == 0), maps);
     } else {
       const T* kept = checkpoints + (head.index() * sizes.checkpoints() + number - 1) * sizes.checkpoint_values();
       copy_maps(sizes, laid_out(sizes, kept, sizes.mini_batch > max_piece), maps);
@@ -295,7 +295,8 @@ void backward_part(const FastWeightsSizes& sizes, const FastWeightsInputs<T>& in
   for (std::int64_t item = begin; item < end; ++item) {
     const Head head{&sizes, item / sizes.heads, item % sizes.heads};
     const Into<T> into{&head, &gradients, head.maps(gradients.maps)};
-    copy_maps(sizes, head.maps(map_gradients), into.maps);
+    copy_maps(sizes, without_sums(head.maps(map_gradients), (sizes.first + sizes.length) % sizes.mini_batch == 0),
+              into.maps);
     backward_head(hn::ScalableTag<T>(), head, inputs, checkpoints, z_gradient, scratch, segment, into);
   }
 }

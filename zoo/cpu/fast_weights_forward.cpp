@@ -18,7 +18,7 @@ HWY_NOINLINE void forward_head(D d, const Head& head, const FastWeightsInputs<T>
   const FastWeightsSizes& sizes = *head.sizes;
   const auto L = static_cast<std::size_t>(sizes.maps);
   const FastMaps<T> maps = head.maps(outputs.maps);
-  copy_maps(sizes, before_chunk(sizes, head.maps(inputs.maps)), maps);
+  copy_maps(sizes, without_sums(head.maps(inputs.maps), sizes.first == 0), maps);
   const HeadNorm<T> norm = head.norm(inputs);
   std::int64_t until_checkpoint = sizes.checkpoint_spacing();
   T* checkpoint = outputs.checkpoints;
