@@ -23,7 +23,7 @@ class TttLinear final : public ttt::FusedLayer {
 
 ZOO_REGISTER_LAYER(ttt_linear) {
   return {.name = "ttt_linear",
-          .description = "TTT-Linear: the state is a linear model that learns as it reads; = ttt inner=linear, fused",
+          .description = "TTT-Linear: the state is a linear model that learns as it reads (ttt inner=linear, fused)",
           .paper = "Sun et al., Learning to (learn at test time): RNNs with expressive hidden states, 2024",
           .options = ttt::fused_layer_options(1, "the learned rates lie between 0 and base_lr / d"),
           .make = make<TttLinear>(),

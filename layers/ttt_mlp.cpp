@@ -23,17 +23,18 @@ class TttMlp final : public ttt::FusedLayer {
 }  // namespace
 
 ZOO_REGISTER_LAYER(ttt_mlp) {
-  return {.name = "ttt_mlp",
-          .description = "TTT-MLP: the state is a two-layer network that learns as it reads; = ttt inner=mlp, fused",
-          .paper = "Sun et al., Learning to (learn at test time): RNNs with expressive hidden states, 2024",
-          .options = ttt::fused_layer_options(
-              0.1, "the learned rates lie between 0 and base_lr / d; a tenth of it as training begins"),
-          .make = make<TttMlp>(),
-          .wishes = ttt::wishes,
-          .test_cases = {
-              {.d_model = 8, .options = {{"heads", 2}}},
-              {.d_model = 6, .options = {{"heads", 1}, {"mini_batch", 1}}},
-              {.d_model = 12, .options = {{"heads", 2}, {"mini_batch", 5}, {"share_qk", true}, {"gate", true}}},
-              {.d_model = 6, .options = {{"heads", 2}, {"rope_base", 0}, {"base_lr", 0.5}, {"mini_batch", 64}}},
-              {.d_model = 8, .options = {{"heads", 2}, {"share_qk", true}, {"conv_kernel", 2}, {"rope_base", 100}}}}};
+  return {
+      .name = "ttt_mlp",
+      .description = "TTT-MLP: the state is a small network that learns as it reads (ttt inner=mlp base_lr=0.1, fused)",
+      .paper = "Sun et al., Learning to (learn at test time): RNNs with expressive hidden states, 2024",
+      .options = ttt::fused_layer_options(
+          0.1, "the learned rates lie between 0 and base_lr / d; a tenth of it as training begins"),
+      .make = make<TttMlp>(),
+      .wishes = ttt::wishes,
+      .test_cases = {
+          {.d_model = 8, .options = {{"heads", 2}}},
+          {.d_model = 6, .options = {{"heads", 1}, {"mini_batch", 1}}},
+          {.d_model = 12, .options = {{"heads", 2}, {"mini_batch", 5}, {"share_qk", true}, {"gate", true}}},
+          {.d_model = 6, .options = {{"heads", 2}, {"rope_base", 0}, {"base_lr", 0.5}, {"mini_batch", 64}}},
+          {.d_model = 8, .options = {{"heads", 2}, {"share_qk", true}, {"conv_kernel", 2}, {"rope_base", 100}}}}};
 }

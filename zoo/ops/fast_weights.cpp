@@ -369,6 +369,8 @@ const OpRegistration registration(
          fast_weights_case("linear, begun", {.B = 1, .T = 8, .H = 2, .d = 5, .hidden = 0, .mini_batch = 4, .first = 3}),
          fast_weights_case("linear, one token",
                            {.B = 2, .T = 1, .H = 1, .d = 3, .hidden = 0, .mini_batch = 4, .first = 2}),
+         fast_weights_case("linear, mini-batches of several pieces",
+                           {.B = 1, .T = 300, .H = 1, .d = 3, .hidden = 0, .mini_batch = 70, .first = 10}),
          fast_weights_case("linear, online",
                            {.B = 1, .T = 5, .H = 1, .d = 4, .hidden = 0, .mini_batch = 1, .first = 0}),
          fast_weights_case("mlp", {.B = 1, .T = 6, .H = 2, .d = 3, .hidden = 7, .mini_batch = 3, .first = 0}),

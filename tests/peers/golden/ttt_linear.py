@@ -42,9 +42,9 @@ def rotary(module):
 
 
 def ttt(layer, name, d_model, heads, length, seed, mini_batch=16, base_lr=None, gate=False, share_qk=False, conv_kernel=4,
-        rope_base=10000.0):
-    """A case of zoo's layer `layer`."""
-    kind = "mlp" if layer.endswith("mlp") else "linear"
+        rope_base=10000.0, kind=None):
+    """A case of zoo's layer `layer`, of the release's `kind`: linear or mlp, by the layer's name when not given."""
+    kind = kind or ("mlp" if layer.endswith("mlp") else "linear")
     base_lr = base_lr or {"linear": 1.0, "mlp": 0.1}[kind]
     ttt_lm = release()
     config = ttt_lm.TTTConfig(
