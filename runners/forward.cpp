@@ -68,18 +68,6 @@ std::string help() {
   return text.str();
 }
 
-const LayerEntry& find_entry(const std::string& name) {
-  for (const Registry<LayerEntry>* registry : {&layer_registry(), &feed_forward_registry()}) {
-    if (const LayerEntry* entry = registry->find(name)) return *entry;
-  }
-  if (name.find('+') != std::string::npos) {
-    throw UsageError("--layer '{}' is a hybrid of several layers; zoo forward takes one, give its parts in turn", name);
-  }
-  std::vector<std::string> names = layer_registry().names();
-  for (const std::string& other : feed_forward_registry().names()) names.push_back(other);
-  throw UsageError(unknown_name_message("layer", name, names));
-}
-
 // The layer's options, from --option and --layer-option.
 nlohmann::json read_options(const po::variables_map& values, const std::string& layer) {
   SettingSource given{.origin = "the command line", .values = {}};
@@ -102,7 +90,7 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
   };
   const std::string layer = text("layer");
   Request request;
-  request.entry = &find_entry(layer);
+  request.entry = &find_layer_entry(layer);
   request.options = read_options(values, layer);
   request.weights = text("weights");
   request.input = text("input");

@@ -43,11 +43,6 @@ std::vector<GoldenCase> all_cases() {
   return all;
 }
 
-const LayerEntry* find_entry(const std::string& name) {
-  const LayerEntry* layer = layer_registry().find(name);
-  return layer != nullptr ? layer : feed_forward_registry().find(name);
-}
-
 double rms(const Tensor& values) {
   double total = 0;
   for (const double value : values.values<double>()) total += value * value;
@@ -68,10 +63,9 @@ double rms_difference(const Tensor& a, const Tensor& b) {
 class Golden : public testing::TestWithParam<GoldenCase> {
  protected:
   Golden() : file_(GetParam().path) {
-    const LayerEntry* entry = find_entry(GetParam().layer());
-    if (entry == nullptr) throw Error("there is no layer {}; is its folder's name right?", GetParam().layer());
     x_ = read_tensor(file_, "x");
-    single_ = make_single_layer(*entry, x_.dim(2), nlohmann::json::parse(file_.metadata().at("options")), x_.dim(1));
+    single_ = make_single_layer(find_layer_entry(GetParam().layer()), x_.dim(2),
+                                nlohmann::json::parse(file_.metadata().at("options")), x_.dim(1));
   }
 
   /// Every tensor of the answer against the file's, relative to its size; a gradient that is (next to) zero in the

@@ -4,18 +4,12 @@
 # Sets up PyTorch with pip in a throw-away environment (ZOO_PEERS_VENV, or build/peers-venv; about 6 GB, since PyPI's
 # wheel brings its CUDA libraries along), builds zoo, and times both in turn. Keep the machine idle meanwhile.
 set -euo pipefail
-source "$(dirname "${BASH_SOURCE[0]}")/../../runners/setup.sh"
+source "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 # torch.compile builds C++ against Python's headers.
 install_packages build peers
 build_zoo zoo_command -DZOO_BUILD_TESTS=OFF
-
-environment=${ZOO_PEERS_VENV:-$zoo_root/build/peers-venv}
-if ! "$environment/bin/python" -c 'import torch' 2>/dev/null; then
-  say "Setting up PyTorch in $environment"
-  python3 -m venv "$environment"
-  "$environment/bin/pip" install --quiet 'torch>=2' numpy
-fi
+peers_environment torch numpy
 
 say "Timing"
-exec "$environment/bin/python" "$zoo_root/tests/peers/mqar_step.py" --zoo "$zoo_root/build/release/zoo" "$@"
+exec "$peers_python" "$zoo_root/tests/peers/mqar_step.py" --zoo "$zoo_root/build/release/zoo" "$@"

@@ -33,6 +33,18 @@ Tensors cut(const Tensor& x, std::span<const std::int64_t> lengths) {
 
 }  // namespace
 
+const LayerEntry& find_layer_entry(const std::string& name) {
+  std::vector<std::string> names;
+  for (const Registry<LayerEntry>* registry : {&layer_registry(), &feed_forward_registry()}) {
+    if (const LayerEntry* entry = registry->find(name)) return *entry;
+    for (const std::string& other : registry->names()) names.push_back(other);
+  }
+  if (name.find('+') != std::string::npos) {
+    throw UsageError("'{}' is a hybrid of several layers, and one is wanted; give its parts in turn", name);
+  }
+  throw UsageError(unknown_name_message("layer", name, names));
+}
+
 SingleLayer make_single_layer(const LayerEntry& entry, std::int64_t d_model, const nlohmann::json& options,
                               std::int64_t max_length) {
   SingleLayer single;

@@ -4,11 +4,15 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "zoo/nn/layer.h"
 
 namespace zoo {
+
+/// The layer or feed-forward of that name; throws UsageError with the nearest name for one that is not there.
+const LayerEntry& find_layer_entry(const std::string& name);
 
 /// A layer or feed-forward outside of a model, with parameters of its own. They have no values until somebody sets
 /// them: initialize() draws them, Parameter::set_value() takes given ones.

@@ -84,7 +84,9 @@ std::vector<double> label_heights(const Panel& panel) {
   std::vector<double> wanted;
   for (const Series& series : panel.series) {
     const double y = series.points.empty() ? panel.y_minimum : series.points.back().y;
-    wanted.push_back(std::clamp((y - panel.y_minimum) / (panel.y_maximum - panel.y_minimum), 0.0, 1.0));
+    const double share = panel.log10_y ? std::log(y / panel.y_minimum) / std::log(panel.y_maximum / panel.y_minimum)
+                                       : (y - panel.y_minimum) / (panel.y_maximum - panel.y_minimum);
+    wanted.push_back(std::clamp(share, 0.0, 1.0));
   }
   std::vector<std::size_t> order(wanted.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -160,6 +162,7 @@ std::string script(const Panel& panel, Placeholders& texts) {
       texts.add(panel.x_label), texts.add(panel.y_label), number(x.low), number(x.high), number(panel.y_minimum),
       number(panel.y_maximum));
   if (panel.log2_x) text += "set logscale x 2\n";
+  if (panel.log10_y) text += "set logscale y 10\n";
   if (!panel.x_ticks.empty()) {
     std::string ticks;
     for (const Tick& tick : panel.x_ticks) {

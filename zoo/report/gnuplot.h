@@ -33,6 +33,7 @@ struct Panel {
   std::string y_label;
   std::vector<Tick> x_ticks;  ///< empty: chosen by gnuplot
   bool log2_x = false;
+  bool log10_y = false;
   bool markers = true;  ///< at each point, with its error bar
   double y_minimum = 0;
   double y_maximum = 1;

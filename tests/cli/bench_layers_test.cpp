@@ -1,0 +1,128 @@
+#include <gmock/gmock.h>
+
+#include "tests/cli/command.h"
+
+namespace zoo::test {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+using testing::IsEmpty;
+
+std::vector<std::string> small_bench(std::vector<std::string> more = {}) {
+  std::vector<std::string> arguments = {"bench",        "layers", "--d-model", "8", "--seq-len", "16,32",
+                                        "--batch-size", "3",      "--seconds", "0", "--threads", "1"};
+  arguments.insert(arguments.end(), more.begin(), more.end());
+  return arguments;
+}
+
+TEST(BenchLayers, JsonHasEveryFigure) {
+  const ProcessResult result = run_zoo(small_bench({"--layers", "linear_attention,attention,mlp", "--layer-option",
+                                                    "attention.heads=2", "--positions", "5,40", "--json"}));
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_THAT(result.error, AllOf(HasSubstr("[1/3] linear_attention, T 16"), HasSubstr("[3/3] mlp, a token at 40")));
+  const json report = json::parse(result.output);
+  EXPECT_EQ(report["batch_size"], 3);
+  EXPECT_GT(report["sgemm_gflops"].get<double>(), 0);
+  ASSERT_EQ(report["layers"].size(), 3U);
+  const json& linear = report["layers"][0];
+  EXPECT_EQ(linear["name"], "linear_attention");
+  EXPECT_EQ(linear["parameters"], 4 * 8 * 8);
+  EXPECT_EQ(report["layers"][1]["options"]["heads"], 2);
+  for (const json& layer : report["layers"]) {
+    ASSERT_EQ(layer["lengths"].size(), 2U);
+    for (const json& one : layer["lengths"]) {
+      EXPECT_EQ(one["input_bytes"], 3 * one["seq_len"].get<int>() * 8 * 4);
+      for (const char* name : {"forward_seconds", "forward_backward_seconds", "prefill_seconds"}) {
+        EXPECT_GT(one[name]["min"].get<double>(), 0) << name;
+        EXPECT_LE(one[name]["min"], one[name]["median"]) << name;
+      }
+      EXPECT_GT(one["forward_backward_flops"], one["forward_flops"]);
+      EXPECT_NEAR(one["gflops"].get<double>() / report["sgemm_gflops"].get<double>(), one["sgemm_share"].get<double>(),
+                  1e-9);
+      // The output and the gradients of x and of the parameters are there at the end, at least.
+      EXPECT_GE(one["peak_bytes"], 2 * one["input_bytes"].get<int>() + 4 * layer["parameters"].get<int>());
+      EXPECT_NEAR(one["peak_over_input"].get<double>() * one["input_bytes"].get<double>(),
+                  one["peak_bytes"].get<double>(), 1e-3);
+    }
+    ASSERT_EQ(layer["decoding"].size(), 2U);
+    EXPECT_EQ(layer["decoding"][1]["position"], 40);
+  }
+  // The state [1, 8, 8] of linear attention does not grow, attention's list of keys and values does.
+  EXPECT_EQ(linear["lengths"][1]["state_bytes"], 8 * 8 * 4);
+  EXPECT_EQ(linear["decoding"][1]["state_bytes"], 8 * 8 * 4);
+  EXPECT_EQ(report["layers"][1]["lengths"][1]["state_bytes"], 2 * 32 * 8 * 4);
+  // Four projections, and backward twice as much again.
+  const double projections = 3 * 4 * 2.0 * (3 * 16) * 8 * 8;
+  EXPECT_GT(linear["lengths"][0]["forward_backward_flops"].get<double>(), projections);
+}
+
+TEST(BenchLayers, DecodesFarAwayWhereTheStateIsConstant) {
+  const ProcessResult result = run_zoo(small_bench({"--layers", "base_conv,attention"}));
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_THAT(
+      result.output,
+      AllOf(testing::ContainsRegex("base_conv +100 "), testing::ContainsRegex("base_conv +100000 "),
+            testing::ContainsRegex("attention +100 "), testing::Not(testing::ContainsRegex("attention +100000 "))));
+  EXPECT_THAT(result.output, HasSubstr("large matrix products reach"));
+}
+
+TEST(BenchLayers, WritesAPageAndItsNumbers) {
+  const TemporaryDirectory folder;
+  const ProcessResult result =
+      run_zoo(small_bench({"--layers", "base_conv", "--positions", "0", "--json", "--out", folder / "new/bench"}));
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_EQ(read_file(folder / "new/bench/layers.json"), result.output);
+  const std::string page = read_file(folder / "new/bench/layers.html");
+  EXPECT_THAT(page, AllOf(HasSubstr("<!DOCTYPE html>"), HasSubstr("microseconds per token"), HasSubstr("base_conv"),
+                          HasSubstr("</html>")));
+  std::size_t plots = 0;
+  for (std::size_t at = page.find("<svg viewBox=\"0 0 400"); at != std::string::npos;
+       at = page.find("<svg viewBox=\"0 0 400", at + 1))
+    ++plots;
+  EXPECT_EQ(plots, 5U);
+  EXPECT_THAT(page, testing::Not(testing::ContainsRegex("(src|href)=\"http")));
+}
+
+TEST(BenchLayers, RefusesWhatItCannotMeasure) {
+  const auto expect_refused = [](const std::vector<std::string>& arguments, const std::string& words, int code = 2) {
+    std::vector<std::string> all = {"bench", "layers"};
+    all.insert(all.end(), arguments.begin(), arguments.end());
+    const ProcessResult result = run_zoo(all);
+    EXPECT_EQ(result.exit_code, code) << words;
+    EXPECT_THAT(result.output, IsEmpty()) << words;
+    EXPECT_THAT(result.error, HasSubstr(words));
+  };
+  expect_refused({"--layers", "atention"}, "did you mean 'attention'");
+  expect_refused({"--layers", "attention,attention"}, "attention");
+  expect_refused({"--layers", "base_conv+attention"}, "is a hybrid");
+  expect_refused({"--layers", "attention", "--layer-option", "mlp.expand=2"}, "not among those asked for");
+  expect_refused({"--layers", "attention", "--option", "heads=3"}, "not divisible by heads 3");
+  expect_refused({"--layers", "base_conv,attention", "--option", "heads=2"}, "--option is for one layer");
+  expect_refused({"--seq-len", "0"}, "--seq-len");
+  expect_refused({"--seq-len", "1e3"}, "not a whole number");
+  expect_refused({"--seq-len", "256,256"}, "256");
+  expect_refused({"--seq-len", "99999999999"}, "it must be at most");
+  expect_refused({"--seq-len", "1000000000", "--batch-size", "1000000"}, "this machine has");
+  expect_refused({"--d-model", "0"}, "--d-model");
+  expect_refused({"--d-model", "2000000"}, "it must be at most");
+  expect_refused({"--batch-size", "-4"}, "--batch-size");
+  expect_refused({"--positions", "-1"}, "--positions");
+  expect_refused({"--seconds", "nan"}, "--seconds");
+  expect_refused({"--seconds", "-1"}, "must not be negative");
+  expect_refused({"--out", ""}, "--out is empty");
+  expect_refused({"--layers", "base_conv", "--out", "/proc/bench"}, "cannot make the folder '/proc/bench'", 1);
+  expect_refused({"--jsno"}, "did you mean '--json'");
+  expect_refused({"attention"}, "takes options only");
+}
+
+TEST(BenchLayers, Help) {
+  EXPECT_THAT(run_zoo({"bench", "--help"}).output, HasSubstr("  layers "));
+  const ProcessResult result = run_zoo({"bench", "layers", "--help"});
+  EXPECT_EQ(result.exit_code, 0);
+  EXPECT_THAT(result.output, AllOf(HasSubstr("--positions"), HasSubstr("Peak memory")));
+}
+
+}  // namespace
+}  // namespace zoo::test
