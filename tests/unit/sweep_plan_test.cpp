@@ -98,10 +98,10 @@ TEST(SweepPlan, TheRecordIsAsTheStoreDocumentsIt) {
   EXPECT_EQ(run.subject.at("layer_options").size(), 2U);
   EXPECT_EQ(run.axes.size(), 4U);
   EXPECT_EQ(run.axes.at("d_model"), 32);
-  EXPECT_EQ(run.axes.at("lr"), 0.003);
+  EXPECT_EQ(run.axes.at("lr"), 0.004);
   EXPECT_EQ(run.axes.at("seed"), 5);
   EXPECT_EQ(run.axes.at("cell"),
-            nlohmann::json::parse(R"({"batch_size":128,"train":[{"seq_len":64,"kv_pairs":8,"examples":20000}],
+            nlohmann::json::parse(R"({"batch_size":32,"train":[{"seq_len":64,"kv_pairs":8,"examples":20000}],
                                       "test":[{"seq_len":64,"kv_pairs":8,"examples":1000}]})"));
   const nlohmann::json& setting = run.setting;
   EXPECT_EQ(setting.at("task"), "mqar");
@@ -123,11 +123,11 @@ TEST(SweepPlan, CheapFirstAndLayersSideBySide) {
                           {"batch-size", "8,4"},
                           {"seeds", "1,0"}});
   ASSERT_EQ(runs.size(), 16U);
-  EXPECT_EQ(describe_run(runs[0]), "attention d_model 32 lr 0.003 seed 1 T 64 kv 8");
-  EXPECT_EQ(describe_run(runs[1]), "base_conv d_model 32 lr 0.003 seed 1 T 64 kv 8");
-  EXPECT_EQ(describe_run(runs[2]), "attention d_model 64 lr 0.003 seed 1 T 64 kv 8");
-  EXPECT_EQ(describe_run(runs[4]), "attention d_model 32 lr 0.003 seed 1 T 128 kv 8");
-  EXPECT_EQ(describe_run(runs[8]), "attention d_model 32 lr 0.003 seed 0 T 64 kv 8");
+  EXPECT_EQ(describe_run(runs[0]), "attention d_model 32 lr 0.004 seed 1 T 64 kv 8");
+  EXPECT_EQ(describe_run(runs[1]), "base_conv d_model 32 lr 0.004 seed 1 T 64 kv 8");
+  EXPECT_EQ(describe_run(runs[2]), "attention d_model 64 lr 0.004 seed 1 T 64 kv 8");
+  EXPECT_EQ(describe_run(runs[4]), "attention d_model 32 lr 0.004 seed 1 T 128 kv 8");
+  EXPECT_EQ(describe_run(runs[8]), "attention d_model 32 lr 0.004 seed 0 T 64 kv 8");
   EXPECT_EQ(runs[0].axes.at("cell").at("batch_size"), 4);
   EXPECT_EQ(describe_cell(plan({}, "recall-memory").front()), "T 64 to 256 kv 4 to 64");
 }
@@ -205,7 +205,7 @@ TEST(Forecast, SpeedsComeFromEarlierRunsOrFromMeasuring) {
 
   // attention d 32: 5 s, base_conv d 32: done, attention d 64: 2 s, base_conv d 64: 1.5 s.
   const std::string table = forecast_table(runs, estimates, {false, true, false, false}, speeds, 2);
-  EXPECT_THAT(table, AllOf(HasSubstr("attention d_model 64 lr 0.003 seed 0 T 64 kv 8"), HasSubstr("done already"),
+  EXPECT_THAT(table, AllOf(HasSubstr("attention d_model 64 lr 0.004 seed 0 T 64 kv 8"), HasSubstr("done already"),
                            HasSubstr("4 runs, 1 done already; the other 3 take at most 5 s on 2 workers"),
                            HasSubstr("1 earlier run in the store")));
 }

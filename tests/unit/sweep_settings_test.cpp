@@ -145,7 +145,7 @@ TEST(SweepSettings, LengthsAndPairsGoTogether) {
 
 TEST(SweepSettings, MixturesReplaceCellsAndContradictThemInOneSource) {
   const SweepSettings mixture = preset_with("quick", {{"train", "64:4:1000,128:8:2000"}, {"test", "64:4:100"}});
-  EXPECT_THAT(mixture.cells, ElementsAre(Cell{128, {{64, 4, 1000}, {128, 8, 2000}}, {{64, 4, 100}}}));
+  EXPECT_THAT(mixture.cells, ElementsAre(Cell{32, {{64, 4, 1000}, {128, 8, 2000}}, {{64, 4, 100}}}));
   EXPECT_THAT(refusal({{"train", "64:4:1000"}}), HasSubstr("--test is missing"));
   EXPECT_THAT(refusal({{"train", "64:4:10"}, {"test", "64:4:10"}, {"seq-len", "64"}}), HasSubstr("contradict"));
   EXPECT_THAT(refusal({{"train", "64:4"}, {"test", "64:4:10"}}), HasSubstr("SEQ_LEN:KV_PAIRS:EXAMPLES"));
