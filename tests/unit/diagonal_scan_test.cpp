@@ -83,7 +83,7 @@ TEST(Wkv, IsTheWeightedMean) {
   const Tensor w = -ops::exp(normal({C}, 4));
   const Tensor zero = Tensor::zeros({1, C}, DType::f64);
   const ops::Wkv result = ops::wkv(k, v, w, u, {zero, zero, Tensor::full({1, C}, -1e38, DType::f64)});
-  const auto at = [C](const Tensor& x, std::int64_t t, std::int64_t c) { return x.data<double>()[t * C + c]; };
+  const auto at = [](const Tensor& x, std::int64_t t, std::int64_t c) { return x.data<double>()[t * C + c]; };
   for (std::int64_t t = 0; t < T; ++t) {
     for (std::int64_t c = 0; c < C; ++c) {
       double numerator = 0, denominator = 0;
