@@ -11,6 +11,8 @@
 #include "zoo/core/error.h"
 #include "zoo/core/foreign_code.h"
 #include "zoo/core/parallel.h"
+#include "zoo/core/tape.h"
+#include "zoo/nn/model.h"
 #include "zoo/train/run.h"
 
 #if defined(__has_feature)
@@ -108,7 +110,11 @@ TEST(Trainer, TheLossFallsOnOneBatch) {
 #ifdef ZOO_COUNTS_ALLOCATIONS
 TEST(Trainer, ASteadyStepTakesNothingFromTheHeap) {
   for (const std::string& layer : layer_registry().names()) {
-    const RunSettings settings = read_settings(small_run(layer));
+    const LayerCase& test_case = layer_registry().get(layer).test_cases.front();
+    RunSpec spec = small_run(layer);
+    spec.subject["layer_options"] = {{layer, test_case.options}};
+    spec.axes["d_model"] = test_case.d_model;
+    const RunSettings settings = read_settings(spec);
     Trainer trainer(settings);
     Batch batch;
     std::vector<std::uint64_t> indices(16);
@@ -124,6 +130,37 @@ TEST(Trainer, ASteadyStepTakesNothingFromTheHeap) {
     EXPECT_EQ(allocations - before, 0) << layer;
     EXPECT_EQ(pool_statistics().system_allocations - system, 0U) << layer;
   }
+}
+
+TEST(Trainer, DecodingTakesNothingFromTheHeap) {
+  const auto decode = [](const std::string& layer, const std::string& backbone) {
+    const LayerCase& test_case = layer_registry().get(layer).test_cases.front();
+    const Model model({.layer = layer,
+                       .layer_options = {{layer, test_case.options}},
+                       .backbone = backbone,
+                       .feed_forward = "swiglu",
+                       .blocks = 2,
+                       .d_model = test_case.d_model,
+                       .vocab_size = 8,
+                       .max_length = 64},
+                      1);
+    const Tensor token = Tensor::from<std::int32_t>({2, 1}, {3, 5});
+    const NoTape no_tape;
+    ModelState state = model.initial_state(2);
+    const auto steps = [&](int count) {
+      for (int step = 0; step < count; ++step) model.forward(token, state, {});
+    };
+    steps(20);
+    const std::int64_t bytes = state.bytes(), before = allocations;
+    const std::uint64_t system = pool_statistics().system_allocations;
+    steps(20);
+    EXPECT_EQ(allocations - before, 0) << layer << " in " << backbone;
+    // A state that grows needs larger blocks now and then.
+    if (state.bytes() != bytes) return;
+    EXPECT_EQ(pool_statistics().system_allocations - system, 0U) << layer << " in " << backbone;
+  };
+  for (const std::string& layer : layer_registry().names()) decode(layer, "transformer");
+  for (const std::string& backbone : backbone_registry().names()) decode("ttt_linear", backbone);
 }
 #endif
 
