@@ -150,7 +150,7 @@ class Ttt final : public Layer {
   }
 
   void add_maps(Builder& builder) {
-    const std::vector<InnerModel::Map> maps = model_->maps();
+    const PoolVector<InnerModel::Map> maps = model_->maps();
     for (std::size_t l = 0; l < maps.size(); ++l) {
       const std::string index = std::to_string(l + 1);
       Map map{.groups = maps[l].groups, .out = maps[l].out, .values = {}};

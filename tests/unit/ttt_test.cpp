@@ -202,7 +202,7 @@ TEST(InnerOptimizer, AdamHasAFiniteGradientWhereAWeightNeverHadOne) {
 // A model of one's own: two affine maps side by side, one through a sine.
 class Waves final : public InnerModel {
  public:
-  std::vector<Map> maps() const override {
+  PoolVector<Map> maps() const override {
     return {{.in = 2, .out = 2, .W = {2, 2}, .b = {1, 2}}, {.in = 2, .out = 2, .W = {2, 2}, .b = {1, 2}}};
   }
   Tensor operator()(const Tensor& x, const Apply& apply) const override { return ops::sin(apply(0, x)) * apply(1, x); }

@@ -4,8 +4,8 @@
 
 namespace zoo {
 
-std::vector<InnerModel::Map> InnerMlp::maps() const {
-  std::vector<Map> maps;
+PoolVector<InnerModel::Map> InnerMlp::maps() const {
+  PoolVector<Map> maps;
   for (std::int64_t l = 0; l < depth_; ++l) {
     const std::int64_t in = l == 0 ? d_ : expand_ * d_, out = l + 1 == depth_ ? d_ : expand_ * d_;
     maps.push_back({.in = in, .out = out, .W = {in, out}, .b = {1, out}});
@@ -19,7 +19,7 @@ Tensor InnerMlp::operator()(const Tensor& x, const Apply& apply) const {
   return y;
 }
 
-std::vector<InnerModel::Map> InnerConv::maps() const {
+PoolVector<InnerModel::Map> InnerConv::maps() const {
   return {{.groups = d_, .in = kernel_, .out = 1, .W = {d_, kernel_}, .b = {1, d_}}};
 }
 

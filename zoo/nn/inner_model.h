@@ -2,8 +2,8 @@
 
 #include <cstdint>
 #include <functional>
-#include <vector>
 
+#include "zoo/core/pool.h"
 #include "zoo/core/tensor.h"
 
 namespace zoo {
@@ -25,7 +25,7 @@ class InnerModel {
 
   virtual ~InnerModel() = default;
   /// Its affine maps.
-  virtual std::vector<Map> maps() const = 0;
+  virtual PoolVector<Map> maps() const = 0;
   /// What it predicts, [B,H,n,d], from x [B,H,memory()+n,d].
   virtual Tensor operator()(const Tensor& x, const Apply& apply) const = 0;
   /// How many tokens before a token it looks at.
@@ -39,7 +39,7 @@ class InnerModel {
 class InnerMlp final : public InnerModel {
  public:
   InnerMlp(std::int64_t d, std::int64_t depth, std::int64_t expand) : d_(d), depth_(depth), expand_(expand) {}
-  std::vector<Map> maps() const override;
+  PoolVector<Map> maps() const override;
   Tensor operator()(const Tensor& x, const Apply& apply) const override;
   bool learns_from_zero() const override { return depth_ == 1; }
 
@@ -51,7 +51,7 @@ class InnerMlp final : public InnerModel {
 class InnerConv final : public InnerModel {
  public:
   InnerConv(std::int64_t d, std::int64_t kernel) : d_(d), kernel_(kernel) {}
-  std::vector<Map> maps() const override;
+  PoolVector<Map> maps() const override;
   Tensor operator()(const Tensor& x, const Apply& apply) const override;
   std::int64_t memory() const override { return kernel_ - 1; }
 

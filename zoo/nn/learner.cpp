@@ -1,5 +1,7 @@
 #include "zoo/nn/learner.h"
 
+#include <functional>
+
 #include "zoo/core/error.h"
 #include "zoo/core/tape.h"
 #include "zoo/ops/ops.h"
@@ -54,14 +56,15 @@ void Learner::take_gradients(Lesson& lesson, const Tensor& k, const Tensor& v) c
   const bool create_graph = taping();
   const WithTape tape;
   Tensors results(maps_.size());
-  const Tensor predicted = prediction(k, [&](std::size_t l, const Tensor& x) {
+  const auto apply = [&](std::size_t l, const Tensor& x) {
     const Map& map = lesson.before[l];
     Tensor z = ops::matmul(x, map.W);
     if (map.b.defined()) z = z + map.b;
     if (!z.requires_grad()) z = z.variable();
     lesson.x[l] = x;
     return results[l] = z;
-  });
+  };
+  const Tensor predicted = prediction(k, std::cref(apply));  // by reference: a copy would lie on the heap
   const Tensor loss = ops::scale(ops::sum(ops::square(predicted - v)), settings_.loss_scale);
   lesson.delta = grad(loss, results, {.create_graph = create_graph});
 }
@@ -167,9 +170,10 @@ Tensor Learner::apply_dual(const Lesson& lesson, std::size_t l, const Tensor& x,
 }
 
 Tensor Learner::predict(const Lesson& lesson, const Tensor& q, const Tensor& scale) const {
-  return prediction(q, [&](std::size_t l, const Tensor& x) {
+  const auto apply = [&](std::size_t l, const Tensor& x) {
     return settings_.dual ? apply_dual(lesson, l, x, scale) : apply_primal(lesson, l, x, scale);
-  });
+  };
+  return prediction(q, std::cref(apply));
 }
 
 void Learner::finish(Store& store, const Tensor& scale) const {

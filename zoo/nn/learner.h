@@ -68,7 +68,7 @@ class Learner {
   Tensor apply_dual(const Lesson& lesson, std::size_t l, const Tensor& x, const Tensor& scale) const;
 
   const InnerModel* model_;
-  std::vector<InnerModel::Map> maps_;
+  PoolVector<InnerModel::Map> maps_;
   InnerOptimizer optimizer_;
   Settings settings_;
 };
