@@ -186,42 +186,49 @@ HWY_INLINE T dot(D d, std::int64_t count, const T* a, const T* b) {
   return hn::GetLane(hn::SumOfLanes(d, sum));
 }
 
+/// to[j, i] = from[i, j] for a square of as many rows and columns as there are elements in 16 bytes.
+template <typename T>
+HWY_INLINE void transpose_square(const T* from, std::int64_t from_stride, T* to, std::int64_t to_stride) {
+  const hn::Full128<T> d128;
+  const auto row0 = hn::LoadU(d128, from);
+  const auto row1 = hn::LoadU(d128, from + from_stride);
+  if constexpr (sizeof(T) == 8) {
+    hn::StoreU(hn::InterleaveLower(d128, row0, row1), d128, to);
+    hn::StoreU(hn::InterleaveUpper(d128, row0, row1), d128, to + to_stride);
+  } else {
+    const auto row2 = hn::LoadU(d128, from + 2 * from_stride);
+    const auto row3 = hn::LoadU(d128, from + 3 * from_stride);
+    const auto low02 = hn::InterleaveLower(d128, row0, row2);
+    const auto low13 = hn::InterleaveLower(d128, row1, row3);
+    const auto high02 = hn::InterleaveUpper(d128, row0, row2);
+    const auto high13 = hn::InterleaveUpper(d128, row1, row3);
+    hn::StoreU(hn::InterleaveLower(d128, low02, low13), d128, to);
+    hn::StoreU(hn::InterleaveUpper(d128, low02, low13), d128, to + to_stride);
+    hn::StoreU(hn::InterleaveLower(d128, high02, high13), d128, to + 2 * to_stride);
+    hn::StoreU(hn::InterleaveUpper(d128, high02, high13), d128, to + 3 * to_stride);
+  }
+}
+
 /// to[j, i] = from[i, j] for i < rows, j < columns.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void transpose(D, std::int64_t rows, std::int64_t columns, const Rowwise<const T>& from,
                             const Rowwise<T>& to) {
   constexpr std::int64_t side = 16 / sizeof(T);
-  const hn::Full128<T> d128;
-  std::int64_t i = 0;
-  for (; i + side <= rows; i += side) {
-    std::int64_t j = 0;
-    for (; j + side <= columns; j += side) {
-      const T* source = from.data + i * from.stride + j;
-      T* target = to.data + j * to.stride + i;
-      const auto row0 = hn::LoadU(d128, source);
-      const auto row1 = hn::LoadU(d128, source + from.stride);
-      if constexpr (sizeof(T) == 8) {
-        hn::StoreU(hn::InterleaveLower(d128, row0, row1), d128, target);
-        hn::StoreU(hn::InterleaveUpper(d128, row0, row1), d128, target + to.stride);
-      } else {
-        const auto row2 = hn::LoadU(d128, source + 2 * from.stride);
-        const auto row3 = hn::LoadU(d128, source + 3 * from.stride);
-        const auto low02 = hn::InterleaveLower(d128, row0, row2);
-        const auto low13 = hn::InterleaveLower(d128, row1, row3);
-        const auto high02 = hn::InterleaveUpper(d128, row0, row2);
-        const auto high13 = hn::InterleaveUpper(d128, row1, row3);
-        hn::StoreU(hn::InterleaveLower(d128, low02, low13), d128, target);
-        hn::StoreU(hn::InterleaveUpper(d128, low02, low13), d128, target + to.stride);
-        hn::StoreU(hn::InterleaveLower(d128, high02, high13), d128, target + 2 * to.stride);
-        hn::StoreU(hn::InterleaveUpper(d128, high02, high13), d128, target + 3 * to.stride);
+  // Whole cache lines of the result at a time: rows a power of two apart would evict each other before they are full.
+  constexpr std::int64_t line = 64 / sizeof(T);
+  const std::int64_t whole_columns = columns / side * side;
+  for (std::int64_t first = 0; first < rows; first += line) {
+    const std::int64_t end = std::min(first + line, rows), whole_end = first + (end - first) / side * side;
+    for (std::int64_t j = 0; j < whole_columns; j += side) {
+      for (std::int64_t i = first; i < whole_end; i += side) {
+        transpose_square(from.data + i * from.stride + j, from.stride, to.data + j * to.stride + i, to.stride);
       }
     }
-    for (; j < columns; ++j) {
-      for (std::int64_t row = i; row < i + side; ++row) to.data[j * to.stride + row] = from.data[row * from.stride + j];
+    for (std::int64_t i = first; i < end; ++i) {
+      for (std::int64_t j = i < whole_end ? whole_columns : 0; j < columns; ++j) {
+        to.data[j * to.stride + i] = from.data[i * from.stride + j];
+      }
     }
-  }
-  for (; i < rows; ++i) {
-    for (std::int64_t j = 0; j < columns; ++j) to.data[j * to.stride + i] = from.data[i * from.stride + j];
   }
 }
 
