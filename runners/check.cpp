@@ -1,7 +1,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <boost/program_options.hpp>
 #include <cmath>
 #include <cstdio>
 #include <map>
@@ -13,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "runners/arguments.h"
 #include "runners/command.h"
 #include "zoo/check/conformance.h"
 #include "zoo/core/error.h"
@@ -55,24 +55,7 @@ std::string help() {
 }
 
 std::optional<Request> parse(std::span<const std::string> arguments) {
-  po::options_description options = named_options();
-  std::vector<std::string> names;
-  for (const auto& option : options.options()) names.push_back(option->long_name());
-  options.add_options()("layer", po::value<std::vector<std::string>>());
-  po::positional_options_description positional;
-  positional.add("layer", -1);
-  constexpr int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
-  po::variables_map values;
-  try {
-    const std::vector<std::string> words(arguments.begin(), arguments.end());
-    po::store(po::command_line_parser(words).options(options).positional(positional).style(style).run(), values);
-  } catch (const po::unknown_option& error) {
-    std::string name = error.get_option_name();
-    name.erase(0, name.find_first_not_of('-'));
-    throw UsageError(unknown_name_message("option", name, names));
-  } catch (const po::error& error) {
-    throw UsageError("zoo check: {}", error.what());
-  }
+  const po::variables_map values = read_arguments("zoo check", named_options(), arguments, "layer");
   if (values["help"].as<bool>()) return std::nullopt;
   if (values.count("layer") == 0) throw UsageError("zoo check needs a layer's name, or all\n\n{}", help());
   const auto layers = values["layer"].as<std::vector<std::string>>();
@@ -242,7 +225,9 @@ int run(std::span<const std::string> arguments) {
   return failed ? 1 : 0;
 }
 
-const RegisterCommand command({.name = "check", .help = "ask a layer what every layer must satisfy", .run = run});
+// The sizes are too small for two threads, which would wait for each other thousands of times on a busy machine.
+const RegisterCommand command(
+    {.name = "check", .help = "ask a layer what every layer must satisfy", .run = run, .threads = 1});
 
 }  // namespace
 }  // namespace zoo

@@ -114,7 +114,8 @@ int run(std::vector<std::string> arguments) {
     std::ranges::sort(names);
     throw UsageError(unknown_name_message("command", arguments[0], names));
   }
-  if (common.threads > 0) set_threads(common.threads);
+  const int threads = common.threads > 0 ? common.threads : command->threads;
+  if (threads > 0) set_threads(threads);
   register_builtin();
   for (const std::string& path : common.tried_plugins) load_plugin(path, {.command = ""});
   for (const std::string& path : common.plugins) load_plugin(path);

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <boost/program_options.hpp>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
@@ -8,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "runners/arguments.h"
 #include "runners/command.h"
 #include "zoo/core/error.h"
 #include "zoo/core/options_describe.h"
@@ -60,36 +60,17 @@ std::string usage() {
   return text.str();
 }
 
-po::variables_map parse_words(std::span<const std::string> arguments) {
-  const po::options_description shown = describe_options();
-  po::options_description all = shown;
-  all.add_options()("task", po::value<std::string>());
-  po::positional_options_description positional;
-  positional.add("task", 1);
-  constexpr int style = po::command_line_style::default_style & ~po::command_line_style::allow_guessing;
-  const std::vector<std::string> words(arguments.begin(), arguments.end());
-  po::variables_map values;
-  try {
-    po::store(po::command_line_parser(words).options(all).positional(positional).style(style).run(), values);
-  } catch (const po::unknown_option& error) {
-    std::vector<std::string> names;
-    for (const auto& option : shown.options()) names.push_back("--" + option->long_name());
-    throw UsageError("zoo tasks: {}", unknown_name_message("option", error.get_option_name(), names));
-  } catch (const po::too_many_positional_options_error&) {
-    throw UsageError("zoo tasks takes one task's name, but got {}", shell_command(words));
-  } catch (const po::error& error) {
-    throw UsageError("zoo tasks: {}; zoo tasks --help tells what it takes", error.what());
-  }
-  return values;
-}
-
 Request parse(std::span<const std::string> arguments) {
-  const po::variables_map values = parse_words(arguments);
+  const po::variables_map values = read_arguments("zoo tasks", describe_options(), arguments, "task");
   const auto text = [&](const char* name) { return values[name].as<std::string>(); };
   Request request;
   request.help = values["help"].as<bool>();
   request.json = values["json"].as<bool>();
-  if (values.contains("task")) request.task = text("task");
+  if (values.contains("task")) {
+    const auto names = values["task"].as<std::vector<std::string>>();
+    if (names.size() > 1) throw UsageError("zoo tasks takes one task's name, but got {}", shell_command(names));
+    request.task = names[0];
+  }
   if (values.contains("option")) request.assignments = values["option"].as<std::vector<std::string>>();
   if (values.contains("sample")) request.sample = parse_integer("--sample", text("sample"), 1);
   if (values.contains("export")) request.export_path = text("export");

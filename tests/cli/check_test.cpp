@@ -69,7 +69,7 @@ TEST(Check, WrongUsage) {
   expect_error({"check"}, "needs a layer's name");
   expect_error({"check", "atention"}, "did you mean 'attention'");
   expect_error({"check", "mlp", "swiglu"}, "takes one layer");
-  expect_error({"check", "mlp", "--chek", "gradient"}, "did you mean 'check'");
+  expect_error({"check", "mlp", "--chek", "gradient"}, "did you mean '--check'");
   expect_error({"check", "mlp", "--check", "gradients", "--json"}, "did you mean 'gradient'");
   expect_error({"check", "mlp", "--case", "0"}, "--case");
   expect_error({"check", "mlp", "--case", "9", "--json"}, "numbered from 1 to 2");

@@ -30,6 +30,8 @@ from torch.nn import functional
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent / "golden"))
 
+os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")  # that there is no GPU is known
+
 HEADS = 4
 
 
