@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <limits>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,8 +11,6 @@
 namespace {
 
 using namespace zoo;
-
-constexpr std::int64_t endless = std::numeric_limits<std::int64_t>::max();
 
 // A TTT layer, of any learner (Sun et al. 2024, "Learning to (learn at test time): RNNs with expressive hidden states",
 // section 3.1): the hidden state is the weights W of an inner model f, which learns from the sequence as it is read.

@@ -21,8 +21,8 @@ struct Gradients {
     for (std::size_t l = 0; l < static_cast<std::size_t>(sizes.maps); ++l) {
       weighted[l].resize(rows);
       if (l > 0) x[l].resize(rows);
-      transposed.resize(std::max(transposed.size(), static_cast<std::size_t>(sizes.widths[l] * sizes.widths[l + 1])));
     }
+    transposed.resize(static_cast<std::size_t>(forward.widest * std::max(forward.widest, max_piece)));
     scores.resize(static_cast<std::size_t>(max_piece * max_piece));
   }
 
@@ -34,7 +34,7 @@ struct Gradients {
   std::array<PoolVector<T>, max_maps> weighted;
   std::array<PoolVector<T>, max_maps> x;
   PoolVector<T> scores;
-  PoolVector<T> transposed;  // of a gradient of W
+  PoolVector<T> transposed;  // of sums before the piece, or rows
 };
 
 // Where the gradients of one head go.
@@ -60,7 +60,7 @@ Rowwise<T> rows_of(PoolVector<T>& memory, std::int64_t stride) {
 }
 
 // Through the weights or sums behind the piece: to the gradients of its tokens, the inputs that they belong to, and the
-// scale. `dx` is added to.
+// scale. `dx` is added to. scratch.forward.transposed holds `weighted`, transposed.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void backward_advance(D d, const Tokens<T>& tokens, const Record<T>& record, std::size_t l,
                                    const Rowwise<T>& dx, Gradients<T>& scratch, const Into<T>& into) {
@@ -80,10 +80,14 @@ HWY_NOINLINE void backward_advance(D d, const Tokens<T>& tokens, const Record<T>
   T* scale_gradient = into.token_scale() + tokens.piece.index + n - 1;
   if (ends) *scale_gradient -= dot(d, n * map.out, static_cast<const T*>(map.weighted), static_cast<const T*>(through));
 
-  transpose(d, map.in, map.out, constant(dW, map.out), rows_of(scratch.transposed, map.in));
-  scale_rows(d, 1, n * map.out, &factor, constant<T>(map.weighted, 0), Rowwise<T>{through, 0});
-  small_matmul<true>(d, n, map.in, map.out, by_rows(constant<T>(through, map.out)),
-                     constant<T>(scratch.transposed.data(), map.in), dx);
+  // dx += factor weighted dW^T by its transpose, dW weighted^T: dW is many times larger than what is transposed so.
+  small_matmul<false>(d, map.in, n, map.out, Strided<T>{dW, map.out, 1},
+                      constant<T>(scratch.forward.transposed.data(), n), Rowwise<T>{through, n});
+  T* rows = scratch.transposed.data();
+  transpose(d, map.in, n, constant<T>(through, n), Rowwise<T>{rows, map.in});
+  for (std::int64_t j = 0; j < n; ++j) {
+    add_scaled(d, map.in, factor, static_cast<const T*>(rows + j * map.in), dx.data + j * dx.stride);
+  }
 
   if (!ends || !begun) return;
   const std::int64_t count = map.in * map.out;
