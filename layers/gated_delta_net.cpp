@@ -5,6 +5,7 @@
 #include "zoo/nn/norm.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/nn/short_conv.h"
+#include "zoo/nn/step_size.h"
 #include "zoo/ops/delta_rule.h"
 
 namespace {
@@ -14,14 +15,6 @@ using namespace zoo;
 // ln U(0, 16), of one head each.
 void fill_log_A(std::span<double> values, RandomStream& random) {
   for (double& value : values) value = std::log(16 * (1 - random.uniform()));
-}
-
-// What softplus takes to a step drawn log-uniform from [0.001, 0.1] (Gu and Dao 2023, "Mamba").
-void fill_dt_bias(std::span<double> values, RandomStream& random) {
-  for (double& value : values) {
-    const double dt = std::exp(std::log(0.001) + random.uniform() * (std::log(0.1) - std::log(0.001)));
-    value = dt + std::log(-std::expm1(-dt));
-  }
 }
 
 // Yang et al. 2024, "Gated delta networks: improving Mamba2 with delta rule": for each head
@@ -48,7 +41,7 @@ class GatedDeltaNet final : public Layer {
     a_proj_ = Linear(builder, "a_proj", D, heads_);
     b_proj_ = Linear(builder, "b_proj", D, heads_);
     A_log_ = builder.parameter("A_log", {heads_}, Initializer::custom(fill_log_A), {.decay = false});
-    dt_bias_ = builder.parameter("dt_bias", {heads_}, Initializer::custom(fill_dt_bias), {.decay = false});
+    dt_bias_ = builder.parameter("dt_bias", {heads_}, step_size_bias(), {.decay = false});
     q_conv_ = ShortConv(builder, "q_conv1d", K, kernel, conv);
     k_conv_ = ShortConv(builder, "k_conv1d", K, kernel, conv);
     v_conv_ = ShortConv(builder, "v_conv1d", V, kernel, conv);

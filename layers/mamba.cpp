@@ -1,9 +1,9 @@
-#include <algorithm>
 #include <cmath>
 
 #include "zoo/core/plugin.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/short_conv.h"
+#include "zoo/nn/step_size.h"
 #include "zoo/ops/diagonal_scan.h"
 
 namespace {
@@ -13,15 +13,6 @@ using namespace zoo;
 // The distribution of PyTorch's Linear.
 Initializer over_fan_in(std::int64_t fan_in) {
   return Initializer::uniform(1 / std::sqrt(static_cast<double>(fan_in)));
-}
-
-// softplus^-1 of step sizes that are log-uniform in [0.001, 0.1], and at least 1e-4.
-void draw_step_bias(std::span<double> values, RandomStream& random) {
-  for (double& value : values) {
-    const double low = std::log(0.001), high = std::log(0.1);
-    const double step = std::max(std::exp(low + (high - low) * random.uniform()), 1e-4);
-    value = step + std::log(-std::expm1(-step));
-  }
 }
 
 // Mamba (Gu and Dao 2023, "Mamba: linear-time sequence modeling with selective state spaces", section 3.4): on E
@@ -41,7 +32,7 @@ class Mamba final : public Layer {
     conv_ = ShortConv(builder, "conv1d", E_, builder.options().integer("conv_kernel"));
     x_proj_ = Linear(builder, "x_proj", E_, dt_rank_ + 2 * N_, {.weight = over_fan_in(E_)});
     dt_weight_ = builder.parameter("dt_proj.weight", {E_, dt_rank_}, over_fan_in(dt_rank_));
-    dt_bias_ = builder.parameter("dt_proj.bias", {E_}, Initializer::custom(draw_step_bias), {.decay = false});
+    dt_bias_ = builder.parameter("dt_proj.bias", {E_}, step_size_bias());
     A_log_ =
         builder.parameter("A_log", {E_, N_}, Initializer::custom([N = N_](std::span<double> values, RandomStream&) {
                             for (std::size_t i = 0; i < values.size(); ++i) {

@@ -5,6 +5,7 @@
 #include "zoo/nn/norm.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/nn/short_conv.h"
+#include "zoo/nn/step_size.h"
 #include "zoo/ops/families.h"
 
 namespace {
@@ -14,14 +15,6 @@ using namespace zoo;
 // ln of a draw from U(1, 16).
 void draw_log_decay_rate(std::span<double> values, RandomStream& random) {
   for (double& value : values) value = std::log(1 + 15 * random.uniform());
-}
-
-// softplus^-1(dt) = dt + ln(1 - exp(-dt)) with dt log-uniform in [0.001, 0.1].
-void draw_dt_bias(std::span<double> values, RandomStream& random) {
-  for (double& value : values) {
-    const double dt = std::max(0.001 * std::pow(100, random.uniform()), 1e-4);
-    value = dt + std::log(-std::expm1(-dt));
-  }
 }
 
 // The state-space dual layer of Mamba-2 (Dao and Gu 2024, section 7 and listing 1):
@@ -41,7 +34,7 @@ class Mamba2 final : public Layer {
         H_(count_heads(E_, P_, G_)),
         in_proj_(builder, "in_proj", builder.d_model(), 2 * E_ + 2 * G_ * N_ + H_),
         conv_(builder, "conv1d", E_ + 2 * G_ * N_, builder.options().integer("conv_kernel")),
-        dt_bias_(builder.parameter("dt_bias", {H_}, Initializer::custom(draw_dt_bias), {.decay = false})),
+        dt_bias_(builder.parameter("dt_bias", {H_}, step_size_bias(), {.decay = false})),
         A_log_(builder.parameter("A_log", {H_}, Initializer::custom(draw_log_decay_rate), {.decay = false})),
         D_(builder.parameter("D", {H_}, Initializer::constant(1), {.decay = false})),
         norm_weight_(builder.parameter("norm.weight", {E_}, Initializer::constant(1))),

@@ -16,8 +16,8 @@ namespace zoo::ttt {
 /// a GELU between, on the kernels of the fast_weights family. K tokens make a mini-batch; with W_0 the weights at its
 /// start and i the index in it,
 ///
-///     G_j = gradient of 1/2 |f(k_j; W_0) - v_j|^2 by W_0,    W_i = W_0 - tok_i sum_{j<=i} eta_j G_j,    z_i = f(q_i;
-///     W_i)
+///     G_j = gradient of 1/2 |f(k_j; W_0) - v_j|^2 by W_0
+///     W_i = W_0 - tok_i sum_{j<=i} eta_j G_j,    z_i = f(q_i; W_i)
 class FusedLayer : public Layer {
  public:
   /// `widths`: of the inner model's activations in heads' widths, its input and output included.

@@ -32,7 +32,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr std::int64_t chunk = 64;
 
 // One head of one sequence: its rows of a tensor [B,T,H,width], and its state.
-struct Head {
+struct DeltaRuleHead {
   const DeltaRuleSizes* sizes;
   std::int64_t sequence;
   std::int64_t head;
@@ -247,7 +247,7 @@ struct Chunk {
 // One chunk's inputs.
 template <typename T>
 struct Steps {
-  Steps(const Head& head, const DeltaRuleInputs<T>& inputs, std::int64_t first)
+  Steps(const DeltaRuleHead& head, const DeltaRuleInputs<T>& inputs, std::int64_t first)
       : n(std::min(chunk, head.sizes->length - first)),
         q(head.steps(inputs.q, first, head.sizes->dk)),
         k(head.steps(inputs.k, first, head.sizes->dk)),

@@ -81,8 +81,8 @@ void wkv(const ScanSizes& sizes, const WkvInputs<T>& inputs, const WkvOutputs<T>
 // Rows of a block's channels that the backward pass keeps of each step of a chunk, and those that it carries.
 constexpr std::int64_t rows_of_a_step = 6;
 template <typename T>
-struct Scratch {
-  explicit Scratch(std::int64_t width_)
+struct WkvScratch {
+  explicit WkvScratch(std::int64_t width_)
       : width(width_), values(static_cast<std::size_t>((rows_of_a_step * wkv_chunk + 8) * width_)) {}
   T* row(std::int64_t step, std::int64_t which) { return values.data() + (step * rows_of_a_step + which) * width; }
   T* carried(std::int64_t which) { return values.data() + (rows_of_a_step * wkv_chunk + which) * width; }
@@ -97,7 +97,7 @@ struct Scratch {
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void states_of_chunk(D d, const WkvInputs<T>& inputs, const T* dy, const WkvGradients<T>& into,
                                   std::int64_t at, std::int64_t C, std::int64_t steps, const ChannelBlock& block,
-                                  Scratch<T>& scratch) {
+                                  WkvScratch<T>& scratch) {
   for (std::int64_t i = 0; i < steps; ++i, at += C) {
     const std::int64_t before = std::max<std::int64_t>(at - wkv_chunk * C, 0);
     for_vectors(d, block.count, [&](std::int64_t c, auto part) HWY_ATTR {
@@ -134,7 +134,7 @@ void wkv_gradient(const ScanSizes& sizes, const WkvInputs<T>& inputs, const T* c
   const hn::ScalableTag<T> d;
   const std::int64_t C = sizes.channels, of_state = block.sequence * C + block.first;
   const std::int64_t chunks = (sizes.length + wkv_chunk - 1) / wkv_chunk;
-  Scratch<T> scratch(block.count);
+  WkvScratch<T> scratch(block.count);
   T* const dp = into.state.p + of_state;
   T* const dq = into.state.q + of_state;
   T* const rest = into.state.o + of_state;  // of o's gradient

@@ -12,7 +12,7 @@ namespace zoo::cpu::HWY_NAMESPACE {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Scratch of a thread: gradients of what a piece computes, d(.) of the names in MapRecord.
+// FastWeightsScratch of a thread: gradients of what a piece computes, d(.) of the names in MapRecord.
 template <typename T>
 struct Gradients {
   explicit Gradients(const FastWeightsSizes& sizes) : forward(sizes) {
@@ -26,7 +26,7 @@ struct Gradients {
     scores.resize(static_cast<std::size_t>(max_piece * max_piece));
   }
 
-  Scratch<T> forward;
+  FastWeightsScratch<T> forward;
   PoolVector<T> result;   // by a map's results in the test view
   PoolVector<T> learned;  // by what its weights have learned
   PoolVector<T> y;
@@ -40,7 +40,7 @@ struct Gradients {
 // Where the gradients of one head go.
 template <typename T>
 struct Into {
-  const Head* head;
+  const FastWeightsHead* head;
   const FastWeightsGradients<T>* all;
   FastMaps<T> maps;  // on their way back through the pieces
 
@@ -254,8 +254,9 @@ struct Segment {
 };
 
 template <class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void backward_head(D d, const Head& head, const FastWeightsInputs<T>& inputs, const T* checkpoints,
-                                const T* z_gradient, Gradients<T>& scratch, Segment<T>& segment, const Into<T>& into) {
+HWY_NOINLINE void backward_head(D d, const FastWeightsHead& head, const FastWeightsInputs<T>& inputs,
+                                const T* checkpoints, const T* z_gradient, Gradients<T>& scratch, Segment<T>& segment,
+                                const Into<T>& into) {
   const FastWeightsSizes& sizes = *head.sizes;
   const auto L = static_cast<std::size_t>(sizes.maps);
   const HeadNorm<T> norm = head.norm(inputs);
@@ -297,7 +298,7 @@ void backward_part(const FastWeightsSizes& sizes, const FastWeightsInputs<T>& in
   Gradients<T> scratch(sizes);
   Segment<T> segment(sizes);
   for (std::int64_t item = begin; item < end; ++item) {
-    const Head head{&sizes, item / sizes.heads, item % sizes.heads};
+    const FastWeightsHead head{&sizes, item / sizes.heads, item % sizes.heads};
     const Into<T> into{&head, &gradients, head.maps(gradients.maps)};
     copy_maps(sizes, without_sums(head.maps(map_gradients), (sizes.first + sizes.length) % sizes.mini_batch == 0),
               into.maps);

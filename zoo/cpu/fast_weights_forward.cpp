@@ -13,8 +13,9 @@ namespace zoo::cpu::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
 template <class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void forward_head(D d, const Head& head, const FastWeightsInputs<T>& inputs,
-                               const FastWeightsOutputs<T>& outputs, Scratch<T>& scratch, Record<T>& record) {
+HWY_NOINLINE void forward_head(D d, const FastWeightsHead& head, const FastWeightsInputs<T>& inputs,
+                               const FastWeightsOutputs<T>& outputs, FastWeightsScratch<T>& scratch,
+                               Record<T>& record) {
   const FastWeightsSizes& sizes = *head.sizes;
   const auto L = static_cast<std::size_t>(sizes.maps);
   const FastMaps<T> maps = head.maps(outputs.maps);
@@ -41,11 +42,11 @@ HWY_NOINLINE void forward_head(D d, const Head& head, const FastWeightsInputs<T>
 template <typename T>
 void forward_part(const FastWeightsSizes& sizes, const FastWeightsInputs<T>& inputs,
                   const FastWeightsOutputs<T>& outputs, std::int64_t begin, std::int64_t end) {
-  Scratch<T> scratch(sizes);
+  FastWeightsScratch<T> scratch(sizes);
   Record<T> record(sizes, false);
   for (std::int64_t item = begin; item < end; ++item) {
-    forward_head(hn::ScalableTag<T>(), Head{&sizes, item / sizes.heads, item % sizes.heads}, inputs, outputs, scratch,
-                 record);
+    forward_head(hn::ScalableTag<T>(), FastWeightsHead{&sizes, item / sizes.heads, item % sizes.heads}, inputs, outputs,
+                 scratch, record);
   }
 }
 

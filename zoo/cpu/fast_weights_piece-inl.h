@@ -72,7 +72,8 @@ HWY_NOINLINE void take_gradients(D d, const HeadNorm<T>& norm, const Tokens<T>& 
 /// z of a piece's tokens, through the weights that each of them meets.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void read_out(D d, const HeadNorm<T>& norm, const Tokens<T>& tokens, std::size_t L,
-                           const FastMaps<T>& maps, Scratch<T>& scratch, Record<T>& record, const Rowwise<T>& z) {
+                           const FastMaps<T>& maps, FastWeightsScratch<T>& scratch, Record<T>& record,
+                           const Rowwise<T>& z) {
   const std::int64_t n = tokens.piece.n;
   for (std::size_t l = 0; l < L; ++l) {
     MapRecord<T>& map = record.maps[l];
@@ -116,8 +117,8 @@ HWY_NOINLINE void read_out(D d, const HeadNorm<T>& norm, const Tokens<T>& tokens
 
 /// The sums, or at a mini-batch's end the weights, behind a piece.
 template <class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void advance(D d, const Tokens<T>& tokens, std::size_t L, const Record<T>& record, Scratch<T>& scratch,
-                          const FastMaps<T>& maps) {
+HWY_NOINLINE void advance(D d, const Tokens<T>& tokens, std::size_t L, const Record<T>& record,
+                          FastWeightsScratch<T>& scratch, const FastMaps<T>& maps) {
   const std::int64_t n = tokens.piece.n;
   const bool begun = tokens.piece.index > 0, ends = tokens.piece.ends;
   const T scale = -tokens.scale[n - 1];

@@ -27,7 +27,7 @@ constexpr std::size_t max_maps = FastWeightsSizes::max_maps;
 constexpr std::int64_t max_piece = FastWeightsSizes::max_piece;
 
 /// One head of one sequence.
-struct Head {
+struct FastWeightsHead {
   const FastWeightsSizes* sizes;
   std::int64_t sequence;
   std::int64_t head;
@@ -140,10 +140,10 @@ class Record {
   PoolVector<T> memory_;
 };
 
-/// Scratch of a thread, for one piece.
+/// FastWeightsScratch of a thread, for one piece.
 template <typename T>
-struct Scratch {
-  explicit Scratch(const FastWeightsSizes& sizes)
+struct FastWeightsScratch {
+  explicit FastWeightsScratch(const FastWeightsSizes& sizes)
       : widest(*std::max_element(sizes.widths.begin(), sizes.widths.begin() + sizes.maps + 1)),
         transposed(static_cast<std::size_t>(widest * max_piece)),
         rows(static_cast<std::size_t>(widest * max_piece)) {}
@@ -162,7 +162,7 @@ struct Tokens {
   std::int64_t eta_step;
   const T* scale;
 
-  Tokens(const Head& head, const FastWeightsPiece& at, const FastWeightsInputs<T>& inputs)
+  Tokens(const FastWeightsHead& head, const FastWeightsPiece& at, const FastWeightsInputs<T>& inputs)
       : piece(at),
         q(head.rows(inputs.q, at.begin)),
         k(head.rows(inputs.k, at.begin)),
@@ -225,7 +225,7 @@ HWY_INLINE void add_scaled(D d, std::int64_t count, T factor, const T* from, T* 
 /// result[i][j] = a_i . b_j + shift for j <= i, else 0, as [n][n].
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void causal_products(D d, std::int64_t n, std::int64_t channels, const Rowwise<const T>& a,
-                                const Rowwise<const T>& b, T shift, Scratch<T>& scratch, T* result) {
+                                const Rowwise<const T>& b, T shift, FastWeightsScratch<T>& scratch, T* result) {
   T* transposed = scratch.transposed.data();
   transpose(d, n, channels, b, Rowwise<T>{transposed, n});
   small_matmul_within<false>(d, n, by_rows(a), constant(transposed, n), Rowwise<T>{result, n},
