@@ -120,7 +120,8 @@ class NoTape {
 };
 bool taping();
 
-/// While one lives, on its thread: ops are recorded, within a NoTape too. For a gradient that is part of a forward pass.
+/// While one lives, on its thread: ops are recorded, within a NoTape too. For a gradient that is part of a forward
+/// pass.
 class WithTape {
  public:
   WithTape();

@@ -71,8 +71,8 @@ const std::vector<SettingName>& setting_names();
 /// is given twice in one source, or that contradicts (a mixture by --train beside --seq-len).
 SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources);
 
-/// The options that one source gives to these layers, by `layer-option` and, for one layer alone, `option`; by layer, as
-/// text. Throws UsageError as read_sweep_settings().
+/// The options that one source gives to these layers, by `layer-option` and, for one layer alone, `option`; by layer,
+/// as text. Throws UsageError as read_sweep_settings().
 std::map<std::string, nlohmann::json> read_layer_options(const std::vector<std::string>& layers,
                                                          const SettingSource& source);
 
