@@ -109,12 +109,36 @@ class Primitive {
   std::vector<dnnl_exec_arg_t> arguments_;
 };
 
-Primitive& cached(const MatmulShape& shape) {
+// Threads for a product: one below the size from which a second one gains (512 x 128 x 128), where waking it, or
+// waiting for it on a busy machine, costs more than the arithmetic. Within a parallel part oneDNN makes a primitive for
+// one thread.
+int threads_for(const MatmulShape& shape) {
+  constexpr std::int64_t worth_a_second = 512 * 128 * 128;
+  const bool small = shape.batch * shape.m * shape.n * shape.k < worth_a_second;
+  return small || omp_in_parallel() ? 1 : threads();
+}
+
+// While one lives, oneDNN sees this many threads.
+class ThreadsOfProduct {
+ public:
+  explicit ThreadsOfProduct(int count) : changed_(count != threads() && !omp_in_parallel()) {
+    if (changed_) omp_set_num_threads(count);
+  }
+  ~ThreadsOfProduct() {
+    if (changed_) omp_set_num_threads(threads());
+  }
+  ThreadsOfProduct(const ThreadsOfProduct&) = delete;
+  ThreadsOfProduct& operator=(const ThreadsOfProduct&) = delete;
+
+ private:
+  bool changed_;
+};
+
+Primitive& cached(const MatmulShape& shape, int count) {
   // Bounded: lengths that never repeat would fill it. Dropping all is rare and costs a few milliseconds.
   constexpr std::size_t capacity = 1024;
   static thread_local std::unordered_map<Key, Primitive, KeyHash> cache;
-  // Within a parallel part oneDNN makes a primitive for one thread.
-  const Key key{shape, omp_in_parallel() ? 1 : threads()};
+  const Key key{shape, count};
   auto at = cache.find(key);
   if (at == cache.end()) {
     if (cache.size() >= capacity) cache.clear();
@@ -143,7 +167,9 @@ void fill_with_bias(const MatmulShape& shape, const T* bias, T* c) {
 void matmul(const MatmulShape& shape, const float* a, const float* b, const float* bias, float* c) {
   if (empty(shape)) return;
   if (shape.k == 0) return fill_with_bias(shape, bias, c);
-  cached(shape).run(a, b, bias, c);
+  const int count = threads_for(shape);
+  const ThreadsOfProduct scope(count);
+  cached(shape, count).run(a, b, bias, c);
 }
 
 void matmul(const MatmulShape& shape, const double* a, const double* b, const double* bias, double* c) {
