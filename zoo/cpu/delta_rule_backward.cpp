@@ -23,8 +23,8 @@ namespace delta {
 
 // Scratch memory of a thread beside that of a chunk. The states before each chunk of a head are kept.
 template <typename T>
-struct DeltaRuleBackwardScratch {
-  explicit DeltaRuleBackwardScratch(const DeltaRuleSizes& sizes)
+struct BackwardScratch {
+  explicit BackwardScratch(const DeltaRuleSizes& sizes)
       : chunk_scratch(sizes),
         states(static_cast<std::size_t>((sizes.length + chunk - 1) / chunk * sizes.dk * sizes.dv)),
         u(static_cast<std::size_t>(sizes.length * sizes.dv)),
@@ -98,8 +98,7 @@ class DecayFlow {
 
 // Forward in time: u of all steps, and the states before the chunks.
 template <class D, typename T = hn::TFromD<D>>
-HWY_NOINLINE void recompute(D d, const DeltaRuleInputs<T>& inputs, const DeltaRuleHead& head,
-                            DeltaRuleBackwardScratch<T>& scratch) {
+HWY_NOINLINE void recompute(D d, const DeltaRuleInputs<T>& inputs, const Head& head, BackwardScratch<T>& scratch) {
   const std::int64_t dk = head.sizes->dk, dv = head.sizes->dv;
   Chunk<T>& part = scratch.chunk_scratch;
   T* state = scratch.states.data();
@@ -119,9 +118,9 @@ HWY_NOINLINE void recompute(D d, const DeltaRuleInputs<T>& inputs, const DeltaRu
 
 // de, du = dv and dbeta.
 template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void error_gradients(D d, const DeltaRuleHead& head, const Steps<T>& steps, const Rowwise<const T>& dy,
+HWY_INLINE void error_gradients(D d, const Head& head, const Steps<T>& steps, const Rowwise<const T>& dy,
                                 const T* dstate, const T* u, const Rowwise<T>& dv_rows, const Rowwise<T>& dbeta,
-                                DeltaRuleBackwardScratch<T>& scratch) {
+                                BackwardScratch<T>& scratch) {
   const std::int64_t n = steps.n, dk = head.sizes->dk, dv = head.sizes->dv;
   Chunk<T>& part = scratch.chunk_scratch;
   const Rowwise<T> de{scratch.de.data(), dv};
@@ -159,8 +158,8 @@ HWY_INLINE void add_rows(D d, std::int64_t n, std::int64_t channels, const Rowwi
 // of the one before it.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void backward_chunk(D d, const DeltaRuleInputs<T>& inputs, const T* dy_all,
-                                 const DeltaRuleGradients<T>& into, const DeltaRuleHead& head, std::int64_t first,
-                                 const T* state, bool zero, T* dstate, DeltaRuleBackwardScratch<T>& scratch) {
+                                 const DeltaRuleGradients<T>& into, const Head& head, std::int64_t first,
+                                 const T* state, bool zero, T* dstate, BackwardScratch<T>& scratch) {
   const std::int64_t dk = head.sizes->dk, dv = head.sizes->dv;
   Chunk<T>& part = scratch.chunk_scratch;
   const Steps<T> steps(head, inputs, first);
@@ -259,8 +258,7 @@ HWY_NOINLINE void backward_chunk(D d, const DeltaRuleInputs<T>& inputs, const T*
 
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void backward_head(D d, const DeltaRuleInputs<T>& inputs, const DeltaRuleOutputs<const T>& dy,
-                                const DeltaRuleGradients<T>& into, const DeltaRuleHead& head,
-                                DeltaRuleBackwardScratch<T>& scratch) {
+                                const DeltaRuleGradients<T>& into, const Head& head, BackwardScratch<T>& scratch) {
   const std::int64_t state_size = head.sizes->dk * head.sizes->dv;
   T* dstate = head.state(into.initial);
   if (dy.state != nullptr) {
@@ -280,9 +278,9 @@ HWY_NOINLINE void backward_head(D d, const DeltaRuleInputs<T>& inputs, const Del
 template <typename T>
 void backward_part(const DeltaRuleSizes& sizes, const DeltaRuleInputs<T>& inputs, const DeltaRuleOutputs<const T>& dy,
                    const DeltaRuleGradients<T>& into, std::int64_t begin, std::int64_t end) {
-  DeltaRuleBackwardScratch<T> scratch(sizes);
+  BackwardScratch<T> scratch(sizes);
   for (std::int64_t item = begin; item < end; ++item) {
-    const DeltaRuleHead head{&sizes, item / sizes.heads, item % sizes.heads};
+    const Head head{&sizes, item / sizes.heads, item % sizes.heads};
     backward_head(hn::ScalableTag<T>(), inputs, dy, into, head, scratch);
   }
 }

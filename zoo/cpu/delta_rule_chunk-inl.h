@@ -32,7 +32,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 constexpr std::int64_t chunk = 64;
 
 // One head of one sequence: its rows of a tensor [B,T,H,width], and its state.
-struct DeltaRuleHead {
+struct Head {
   const DeltaRuleSizes* sizes;
   std::int64_t sequence;
   std::int64_t head;
@@ -92,21 +92,6 @@ struct Decays {
     });
   }
 };
-
-template <typename T>
-Rowwise<const T> constant(const Rowwise<T>& rows) {
-  return {rows.data, rows.stride};
-}
-
-// The rows in the order of columns.
-template <typename T>
-Strided<T> by_rows(const Rowwise<const T>& rows) {
-  return {rows.data, rows.stride, 1};
-}
-template <typename T>
-Strided<T> by_columns(const Rowwise<const T>& rows) {
-  return {rows.data, 1, rows.stride};
-}
 
 // Of a product whose result [t][s] is needed for s <= t only: whole blocks of rows.
 inline auto lower_columns(std::int64_t terms) {
@@ -247,7 +232,7 @@ struct Chunk {
 // One chunk's inputs.
 template <typename T>
 struct Steps {
-  Steps(const DeltaRuleHead& head, const DeltaRuleInputs<T>& inputs, std::int64_t first)
+  Steps(const Head& head, const DeltaRuleInputs<T>& inputs, std::int64_t first)
       : n(std::min(chunk, head.sizes->length - first)),
         q(head.steps(inputs.q, first, head.sizes->dk)),
         k(head.steps(inputs.k, first, head.sizes->dk)),
@@ -316,11 +301,6 @@ HWY_INLINE void advance(D d, std::int64_t dk, std::int64_t dv, std::int64_t n, C
     });
   }
   small_matmul<true>(d, dk, dv, n, by_rows(constant(scratch.k_columns())), e, Rowwise<T>{state, dv});
-}
-
-template <typename T>
-bool all_zero(const T* values, std::int64_t count) {
-  return std::all_of(values, values + count, [](T value) { return value == 0; });
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE::delta

@@ -16,7 +16,7 @@ namespace delta {
 
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void forward_head(D d, const DeltaRuleInputs<T>& inputs, const DeltaRuleOutputs<T>& outputs,
-                               const DeltaRuleHead& head, Chunk<T>& scratch, T* u) {
+                               const Head& head, Chunk<T>& scratch, T* u) {
   const std::int64_t dk = head.sizes->dk, dv = head.sizes->dv;
   T* state = head.state(outputs.state);
   std::copy_n(head.state(inputs.initial), dk * dv, state);
@@ -49,7 +49,7 @@ void forward_part(const DeltaRuleSizes& sizes, const DeltaRuleInputs<T>& inputs,
   Chunk<T> scratch(sizes);
   PoolVector<T> u(static_cast<std::size_t>(scratch.rows * sizes.dv));
   for (std::int64_t item = begin; item < end; ++item) {
-    const DeltaRuleHead head{&sizes, item / sizes.heads, item % sizes.heads};
+    const Head head{&sizes, item / sizes.heads, item % sizes.heads};
     forward_head(hn::ScalableTag<T>(), inputs, outputs, head, scratch, u.data());
   }
 }

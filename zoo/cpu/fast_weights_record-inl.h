@@ -180,14 +180,6 @@ struct Tokens {
 };
 
 template <typename T>
-Strided<T> by_rows(const Rowwise<const T>& rows) {
-  return {rows.data, rows.stride, 1};
-}
-template <typename T>
-Strided<T> by_columns(const Rowwise<const T>& rows) {
-  return {rows.data, 1, rows.stride};
-}
-template <typename T>
 Rowwise<const T> constant(const T* rows, std::int64_t stride) {
   return {rows, stride};
 }

@@ -192,7 +192,7 @@ template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void advance_rows(D d, std::int64_t n, std::int64_t dk, std::int64_t dv, const Rowwise<const T>& a,
                              const Rowwise<const T>& b, const T* whole, T* state) {
   scale_rows(d, dk, dv, whole, Rowwise<const T>{state, dv}, Rowwise<T>{state, dv});
-  small_matmul<true>(d, dk, dv, n, by_column(a), b, Rowwise<T>{state, dv});
+  small_matmul<true>(d, dk, dv, n, by_columns(a), b, Rowwise<T>{state, dv});
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE

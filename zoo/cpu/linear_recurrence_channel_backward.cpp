@@ -183,7 +183,7 @@ HWY_NOINLINE void backward_chunk(D d, const RecurrenceSizes& sizes, const Recurr
 
   const Rowwise<T> v_transposed{scratch.v_transposed.data(), channel_chunk};
   transpose(d, n, dv, v, v_transposed);
-  small_matmul<false>(d, n, n, dv, by_row(dy), constant(v_transposed),
+  small_matmul<false>(d, n, n, dv, by_rows(dy), constant(v_transposed),
                       Rowwise<T>{scratch.value_products, channel_chunk});
   through_state(d, n, dv, dk, dy, state, state_zero, none, dq);
   if (!dstate_zero) transpose(d, dk, dv, Rowwise<const T>{dstate, dv}, Rowwise<T>{dstate_transposed, dk});
@@ -227,7 +227,7 @@ HWY_NOINLINE void recompute_states(D d, const RecurrenceSizes& sizes, const Recu
         part.store(decayed, d, next + j * dk + c);
       });
     }
-    small_matmul<true>(d, dv, dk, channel_chunk, by_column(head.set.head_steps(inputs.v, first, head.head)),
+    small_matmul<true>(d, dv, dk, channel_chunk, by_columns(head.set.head_steps(inputs.v, first, head.head)),
                        chunk.rows(chunk.keys), Rowwise<T>{next, dk});
   }
 }

@@ -70,32 +70,11 @@ struct HeadSet {
   }
 };
 
-template <typename T>
-Rowwise<const T> constant(const Rowwise<T>& rows) {
-  return {rows.data, rows.stride};
-}
-
-// A matrix to be read by its rows.
-template <typename Element, typename T = std::remove_const_t<Element>>
-Strided<T> by_row(const Rowwise<Element>& rows) {
-  return {rows.data, rows.stride, 1};
-}
-// The same transposed.
-template <typename Element, typename T = std::remove_const_t<Element>>
-Strided<T> by_column(const Rowwise<Element>& rows) {
-  return {rows.data, 1, rows.stride};
-}
-
-template <typename T>
-bool all_zero(const T* values, std::int64_t count) {
-  return std::all_of(values, values + count, [](T value) { return value == 0; });
-}
-
 // result[t] += sum_{s <= t} scores[t][s] values[s].
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void add_past(D d, std::int64_t n, std::int64_t channels, const Rowwise<const T>& scores,
                          const Rowwise<const T>& values, const Rowwise<T>& result) {
-  small_matmul_within<true>(d, n, by_row(scores), values, result, [channels](std::int64_t t, std::int64_t rows) {
+  small_matmul_within<true>(d, n, by_rows(scores), values, result, [channels](std::int64_t t, std::int64_t rows) {
     return BlockRange{0, channels, 0, t + rows};
   });
 }
@@ -104,7 +83,7 @@ HWY_INLINE void add_past(D d, std::int64_t n, std::int64_t channels, const Rowwi
 template <class D, typename T = hn::TFromD<D>>
 HWY_INLINE void add_future(D d, std::int64_t n, std::int64_t channels, const Rowwise<const T>& scores,
                            const Rowwise<const T>& values, const Rowwise<T>& result) {
-  small_matmul_within<true>(d, n, by_column(scores), values, result, [channels, n](std::int64_t s, std::int64_t) {
+  small_matmul_within<true>(d, n, by_columns(scores), values, result, [channels, n](std::int64_t s, std::int64_t) {
     return BlockRange{0, channels, s, n};
   });
 }
@@ -117,7 +96,7 @@ HWY_INLINE void through_state(D d, std::int64_t n, std::int64_t in, std::int64_t
     for (std::int64_t i = 0; i < n; ++i) std::fill_n(result.data + i * result.stride, out, T{0});
     return;
   }
-  small_matmul<false>(d, n, out, in, by_row(rows), Rowwise<const T>{state, out}, result);
+  small_matmul<false>(d, n, out, in, by_rows(rows), Rowwise<const T>{state, out}, result);
   if (factors != nullptr) scale_rows(d, n, out, factors, constant(result), result);
 }
 

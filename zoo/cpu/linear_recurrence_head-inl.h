@@ -89,7 +89,7 @@ HWY_INLINE void past_products(D d, std::int64_t n, std::int64_t channels, const 
   constexpr std::int64_t lanes = hn::MaxLanes(d);
   const Rowwise<T> b_transposed{transposed, head_chunk};
   transpose(d, n, channels, b, b_transposed);
-  small_matmul_within<false>(d, n, by_row(a), constant(b_transposed), Rowwise<T>{products, head_chunk},
+  small_matmul_within<false>(d, n, by_rows(a), constant(b_transposed), Rowwise<T>{products, head_chunk},
                              [channels](std::int64_t t, std::int64_t rows) {
                                const std::int64_t end = (t + rows + lanes - 1) / lanes * lanes;
                                return BlockRange{0, end, 0, channels};
@@ -126,7 +126,7 @@ HWY_INLINE void advance_state(D d, std::int64_t n, std::int64_t a_width, std::in
     scale_rows(d, n, b_width, factors, b, Rowwise<T>{scaled, b_width});
     values = {scaled, b_width};
   }
-  small_matmul<true>(d, a_width, b_width, n, by_column(a), values, Rowwise<T>{state, b_width});
+  small_matmul<true>(d, a_width, b_width, n, by_columns(a), values, Rowwise<T>{state, b_width});
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <type_traits>
 
 #include "hwy/highway.h"
 #include "zoo/cpu/vector_loop-inl.h"
@@ -38,6 +39,28 @@ struct Rowwise {
   T* data;
   std::int64_t stride;
 };
+
+/// The same, to be read only.
+template <typename T>
+Rowwise<const T> constant(const Rowwise<T>& rows) {
+  return {rows.data, rows.stride};
+}
+
+/// The matrix of these rows as an operand of a product, and its transpose.
+template <typename Element, typename T = std::remove_const_t<Element>>
+Strided<T> by_rows(const Rowwise<Element>& rows) {
+  return {rows.data, rows.stride, 1};
+}
+template <typename Element, typename T = std::remove_const_t<Element>>
+Strided<T> by_columns(const Rowwise<Element>& rows) {
+  return {rows.data, 1, rows.stride};
+}
+
+/// Whether a state is still 0, so that products with it need not be made.
+template <typename T>
+bool all_zero(const T* values, std::int64_t count) {
+  return std::all_of(values, values + count, [](T value) { return value == 0; });
+}
 
 /// Which part of a product a block of rows needs: columns of the result, and terms of the sum.
 struct BlockRange {
