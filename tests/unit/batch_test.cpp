@@ -86,9 +86,9 @@ std::string message(const Task& task, std::uint64_t index) {
 }
 
 TEST(Batch, NamesTheExampleThatBreaksTheTasksWord) {
-  EXPECT_THAT(message(Counting(5), 3), HasSubstr("example 3 of the task has 5 tokens and 5 labels; its seq_len is 4"));
-  EXPECT_THAT(message(Counting(4, 10), 8), HasSubstr("token 10 and label -100 at position 2; its vocab_size is 10"));
-  EXPECT_THAT(message(Counting(4, 10), 9), HasSubstr("token 9 and label 10 at position 0; its vocab_size is 10"));
+  EXPECT_THAT(message(Counting(5), 3), HasSubstr("example 3 of the task has 5 tokens; it must have 4"));
+  EXPECT_THAT(message(Counting(4, 10), 8), HasSubstr("token 10 at position 2; its vocab_size is 10"));
+  EXPECT_THAT(message(Counting(4, 4), 0), HasSubstr("label 4 at position 3; its language_model head has 4 outputs"));
   EXPECT_EQ(message(Counting(4, 10), 6), "");
 }
 

@@ -96,7 +96,7 @@ TEST(PluginStamp, SurvivesDamagedFiles) {
     file.seekp(static_cast<std::streamoff>(at)).write(bytes.data(), static_cast<std::streamsize>(bytes.size())).flush();
   };
   ASSERT_TRUE(passes());
-  const std::size_t note = whole.find(std::string("zoo\0\1\0\0\0", 8));
+  const std::size_t note = whole.find(std::string("zoo\0", 4) + static_cast<char>(plugin_abi) + std::string(3, '\0'));
   ASSERT_NE(note, std::string::npos);
 
   RandomStream random(RandomKey::of(0, "damage"));

@@ -12,21 +12,9 @@ namespace zoo {
 
 namespace {
 
-// A wrong token would make an embedding read outside its table; better to name the task's mistake here.
-void check_example(const Task& task, const Example& example, std::uint64_t index) {
-  const auto length = static_cast<std::size_t>(task.seq_len());
-  if (example.tokens.size() != length || example.labels.size() != length) {
-    throw Error("example {} of the task has {} tokens and {} labels; its seq_len is {}", index, example.tokens.size(),
-                example.labels.size(), length);
-  }
-  const std::int64_t vocab_size = task.vocab_size();
-  for (std::size_t t = 0; t < length; ++t) {
-    const std::int32_t token = example.tokens[t], label = example.labels[t];
-    if (token < 0 || token >= vocab_size || ((label < 0 || label >= vocab_size) && label != unlabelled)) {
-      throw Error("example {} of the task has token {} and label {} at position {}; its vocab_size is {}", index, token,
-                  label, t, vocab_size);
-    }
-  }
+template <typename Value>
+void append(std::vector<Value>& all, const std::vector<Value>& more) {
+  all.insert(all.end(), more.begin(), more.end());
 }
 
 }  // namespace
@@ -40,25 +28,33 @@ void fill_batch(const Task& task, Split split, std::uint64_t seed, std::span<con
   }
   batch.batch = static_cast<std::int64_t>(indices.size());
   batch.seq_len = task.seq_len();
-  batch.tokens.resize(indices.size() * length);
-  batch.labels.resize(indices.size() * length);
-  batch.offsets.resize(indices.size() + 1);
-  batch.offsets[0] = 0;
-  batch.rows.clear();
-  batch.row_labels.clear();
+  batch.channels = task.input_channels();
+  const bool decoder = task.head().kind == HeadKind::decoder;
+  for (auto* values : {&batch.tokens, &batch.labels, &batch.rows, &batch.row_labels, &batch.row_groups})
+    values->clear();
+  for (auto* values : {&batch.reals, &batch.row_targets}) values->clear();
+  batch.offsets.assign(1, 0);
+  batch.label_offsets.assign(1, 0);
   Example& example = batch.example;
+  // Another task may have left what this one does not use.
+  for (auto* values : {&example.tokens, &example.groups}) values->clear();
+  for (auto* values : {&example.reals, &example.targets}) values->clear();
   for (std::size_t b = 0; b < indices.size(); ++b) {
     task.generate(split, seed, indices[b], example);
     check_example(task, example, indices[b]);
-    const std::size_t first = b * length;
-    std::ranges::copy(example.tokens, batch.tokens.begin() + static_cast<std::ptrdiff_t>(first));
-    std::ranges::copy(example.labels, batch.labels.begin() + static_cast<std::ptrdiff_t>(first));
+    append(batch.tokens, example.tokens);
+    append(batch.reals, example.reals);
+    append(batch.labels, example.labels);
     for (std::size_t t = 0; t < length; ++t) {
-      if (example.labels[t] == unlabelled) continue;
-      batch.rows.push_back(static_cast<std::int32_t>(first + t));
+      const bool labelled = example.labels[t] != unlabelled;
+      if (decoder ? t + 1 == length : labelled) batch.rows.push_back(static_cast<std::int32_t>(b * length + t));
+      if (!labelled) continue;
       batch.row_labels.push_back(example.labels[t]);
+      if (!example.targets.empty()) batch.row_targets.push_back(example.targets[t]);
+      if (!example.groups.empty()) batch.row_groups.push_back(example.groups[t]);
     }
-    batch.offsets[b + 1] = static_cast<std::int32_t>(batch.rows.size());
+    batch.offsets.push_back(static_cast<std::int32_t>(batch.rows.size()));
+    batch.label_offsets.push_back(static_cast<std::int32_t>(batch.row_labels.size()));
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "zoo/core/options.h"
+#include "zoo/core/random.h"
 #include "zoo/core/registry.h"
 
 namespace zoo {
@@ -22,11 +23,14 @@ Split parse_split(std::string_view name);
 /// The label of a position that is not scored.
 inline constexpr std::int32_t unlabelled = -100;
 
-/// One example: tokens in, a label (or `unlabelled`) at each position. The label at t is what the model must say having
-/// read tokens 0..t.
+/// One example: inputs, and a label (or `unlabelled`) at each position. The label at t is what the model must say
+/// having read the inputs 0..t. Which vectors are used is the same for all examples of a task; the others are empty.
 struct Example {
-  std::vector<std::int32_t> tokens;  ///< [T]
-  std::vector<std::int32_t> labels;  ///< [T]
+  std::vector<std::int32_t> tokens;  ///< [T], unless the inputs are real: see Task::input_channels()
+  std::vector<std::int32_t> labels;  ///< [T], a class; 0 where the head is regression and the position is read
+  std::vector<float> reals;          ///< [T,C], the inputs of a task with input_channels() C > 0
+  std::vector<float> targets;        ///< [T], regression: the value to say at labelled positions, 0 elsewhere
+  std::vector<std::int32_t> groups;  ///< [T], a task with groups(): the group of each label; 0 where unlabelled
 
   bool operator==(const Example&) const = default;
 };
@@ -35,7 +39,26 @@ struct Example {
 struct Slice {
   std::string name;
   std::int64_t value;
+
+  bool operator==(const Slice&) const = default;
 };
+
+/// What stands behind the backbone and turns its outputs into answers.
+///   language_model  logits over the vocabulary
+///   classes         logits over `outputs` classes that are no tokens
+///   regression      one number; the loss is the squared error
+///   decoder         the last position's vector alone must tell the label of every position (MAD's compression)
+enum class HeadKind { language_model, classes, regression, decoder };
+
+std::string_view head_kind_name(HeadKind kind);
+
+struct HeadSpec {
+  HeadKind kind = HeadKind::language_model;
+  std::int64_t outputs = 0;  ///< logits at a position; 1 for regression
+};
+
+/// The random numbers of one example of a task: no other example, split, seed or task draws the same.
+RandomStream example_stream(std::string_view task, Split split, std::uint64_t seed, std::uint64_t index);
 
 /// A generator of examples with random access: any example can be made alone, on any worker, identically. Instances are
 /// immutable and may be called from several threads at once.
@@ -43,14 +66,22 @@ class Task {
  public:
   virtual ~Task() = default;
 
-  /// Writes example `index` of a split into `example`, whose vectors are reused (resized, every element written).
+  /// Writes example `index` of a split into `example`, whose vectors are reused (resized, every element written); those
+  /// that this task does not use it leaves alone.
   virtual void generate(Split split, std::uint64_t seed, std::uint64_t index, Example& example) const = 0;
 
+  /// Tokens are 0 .. vocab_size-1; 0 when the inputs are real.
   virtual std::int64_t vocab_size() const = 0;
-  /// T, the same for all examples of one instance.
+  /// T, the same for all examples of one instance. Shorter examples are padded behind their last label.
   virtual std::int64_t seq_len() const = 0;
   /// The slice every example of this instance belongs to, for example {seq_len 64, kv_pairs 8}.
   virtual std::vector<Slice> slices() const = 0;
+  /// The finer slices that labels are sorted into beside slices(), where a task has them: Example::groups holds indices
+  /// into this list, for example {hops 1}, {hops 2}. Each is reported on its own, besides all together.
+  virtual std::vector<Slice> groups() const { return {}; }
+  virtual HeadSpec head() const { return {HeadKind::language_model, vocab_size()}; }
+  /// C when the inputs are reals [T,C], 0 when they are tokens.
+  virtual std::int64_t input_channels() const { return 0; }
   /// An example as text that a person can read: which token is what, which positions are labelled with what.
   virtual std::string describe(const Example& example) const = 0;
 };
@@ -67,6 +98,10 @@ struct TaskEntry {
 };
 
 Registry<TaskEntry>& task_registry();
+
+/// Throws Error, naming the position, when an example is not what its task promises: the length of each vector, tokens
+/// in the vocabulary, labels among the head's outputs, groups among groups(), finite reals.
+void check_example(const Task& task, const Example& example, std::uint64_t index);
 
 /// Validates `given` against the task's schema and makes it.
 std::unique_ptr<Task> make_task(std::string_view name, const nlohmann::json& given);
