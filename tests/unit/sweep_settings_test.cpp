@@ -80,8 +80,9 @@ TEST(SweepPresets, Figure2SmallIsItsShorterHalf) {
   EXPECT_THAT(settings.d_model, ElementsAre(64, 128));
   EXPECT_EQ(settings.lr.size(), 3U);
   EXPECT_EQ(settings.epochs, 16);
-  EXPECT_THAT(settings.cells, ElementsAre(Cell{512, {{64, 4, 100000}}, {{64, 4, 3000}}},
-                                          Cell{512, {{128, 8, 100000}}, {{128, 8, 3000}}}));
+  EXPECT_EQ(settings.task_options.at("vocab_size"), "1024");
+  EXPECT_THAT(settings.cells,
+              ElementsAre(Cell{64, {{64, 4, 20000}}, {{64, 4, 1000}}}, Cell{64, {{128, 8, 20000}}, {{128, 8, 1000}}}));
 }
 
 TEST(SweepPresets, EachCanBeReadAndIsFoundByNameOnly) {
