@@ -31,7 +31,7 @@ struct RecallScratch {
 class RecallLayout {
  public:
   /// `pairs` are written in the context, `queries` asked. Throws UsageError, naming the task, unless T is even, leaves
-  /// room for them, and is less than V: then there are pairs + queries keys, and as many values, or more. A task with
+  /// room for them, and is less than V: then there are pairs + queries - 1 keys or more, and more values. A task with
   /// more to say about the room checks that before.
   RecallLayout(std::string task, std::int64_t vocab_size, std::int64_t seq_len, std::int64_t pairs,
                std::int64_t queries, double alpha, Filler filler);

@@ -59,14 +59,19 @@ class TaskConformance : public testing::TestWithParam<Case> {
 TEST_P(TaskConformance, ExamplesAreOfTheLengthAndVocabularyPromised) {
   ASSERT_GE(task_->seq_len(), 1);
   ASSERT_GE(task_->head().outputs, 1);
+  std::set<std::int32_t> groups;
   for (const Split split : all_splits) {
     for (std::uint64_t index = 0; index < 300; ++index) {
       const Example made = example(split, 3, index);
       ASSERT_NO_THROW(check_example(*task_, made, index));
       ASSERT_TRUE(std::ranges::any_of(made.labels, [](std::int32_t label) { return label != unlabelled; }))
           << "nothing to learn in example " << index;
+      for (std::size_t t = 0; t < made.groups.size(); ++t) {
+        if (made.labels[t] != unlabelled) groups.insert(made.groups[t]);
+      }
     }
   }
+  EXPECT_EQ(groups.size(), task_->groups().size()) << "groups without a label in 900 examples";
 }
 
 TEST_P(TaskConformance, AnExampleIsTheSameWheneverItIsMade) {
@@ -174,8 +179,8 @@ class LabelCounts {
 };
 
 // A model that knows only the position predicts there the label most frequent in validation, whose labels are those of
-// test in kind. It must not beat the same model which ignores how frequent labels are at that position, but for which of
-// them are possible there.
+// test in kind. It must not beat the same model which ignores how frequent labels are at that position, but for which
+// of them are possible there.
 TEST_P(TaskConformance, ThePositionDoesNotTellTheAnswer) {
   constexpr std::uint64_t count = 3000;
   const auto length = static_cast<std::size_t>(task_->seq_len());
