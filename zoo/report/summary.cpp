@@ -36,8 +36,9 @@ double accuracy_of(const SliceResult& slice) {
 double weight_of(const Run& run, const json& slice) {
   for (const json& part : field(field(run.spec.axes, "cell"), "test")) {
     if (!part.is_object() || !slice.is_object()) continue;
-    const bool same = std::ranges::all_of(
-        slice.items(), [&](const auto& item) { return part.contains(item.key()) && part[item.key()] == item.value(); });
+    const bool same = std::ranges::all_of(part.items(), [&](const auto& item) {
+      return item.key() == "examples" || (slice.contains(item.key()) && slice[item.key()] == item.value());
+    });
     const double examples = number(field(part, "examples"));
     if (same && examples > 0) return examples;
   }

@@ -25,11 +25,13 @@ struct RunSettings {
   AdamWOptions optimizer;
   double learning_rate = 0;
   double final_learning_rate = 0;  ///< of the cosine
+  bool constant_rate = false;      ///< no cosine
   bool schedule_by_step = false;   ///< otherwise the rate changes between epochs only
   std::int64_t warmup_steps = 0;
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;
   std::int64_t batch_size = 0;
+  bool fresh_data = false;  ///< each epoch has examples of its own
   std::optional<double> stop_accuracy;
   std::vector<TaskPart> train;
   std::vector<TaskPart> test;  ///< validation too, from its own split
