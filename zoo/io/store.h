@@ -18,7 +18,8 @@ namespace zoo {
 /// ...]}}
 ///          a part is {"seq_len": 64, "kv_pairs": 4, "examples": 100000}: the task's options that make the cell, and
 ///          how many examples; a mixture has several, whose batches never mix and run in this order each epoch.
-///          Validation has the parts of test, from the validation split.
+///          Validation has the parts of test, from the validation split, unless the cell has a list of its own,
+///          "validation": [part, ...].
 /// setting  {"task": "mqar", "task_options": {the task's other options}, "epochs": 64, "stop_accuracy": 0.99 (null:
 /// never),
 ///          "backbone": "recall", "backbone_options": {}, "feed_forward": "none", "feed_forward_options": {}, "blocks":

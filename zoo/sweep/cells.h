@@ -26,6 +26,7 @@ struct Cell {
   std::int64_t batch_size = 0;
   std::vector<CellPart> train;
   std::vector<CellPart> test;
+  std::vector<CellPart> validation = {};  ///< what choices are made on; when empty, what test has
   bool operator==(const Cell&) const = default;
 };
 

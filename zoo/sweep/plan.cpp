@@ -32,7 +32,7 @@ json task_options_of(const json& common, const json& part) {
 std::set<std::string> cell_options(const std::vector<Cell>& cells) {
   std::set<std::string> names;
   for (const Cell& cell : cells) {
-    for (const auto* parts : {&cell.train, &cell.test}) {
+    for (const auto* parts : {&cell.train, &cell.test, &cell.validation}) {
       for (const CellPart& part : *parts) {
         for (const auto& [name, value] : part.options.items()) names.insert(name);
       }
@@ -123,9 +123,11 @@ json parts_of(const std::vector<CellPart>& parts, const SweepSettings& settings)
 }
 
 json cell_of(const Cell& cell, const SweepSettings& settings) {
-  return {{"batch_size", cell.batch_size},
-          {"train", parts_of(cell.train, settings)},
-          {"test", parts_of(cell.test, settings)}};
+  json all = {{"batch_size", cell.batch_size},
+              {"train", parts_of(cell.train, settings)},
+              {"test", parts_of(cell.test, settings)}};
+  if (!cell.validation.empty()) all["validation"] = parts_of(cell.validation, settings);
+  return all;
 }
 
 std::int64_t training_tokens(const json& cell) {
@@ -174,8 +176,8 @@ std::string describe_parts(const json& parts) {
 // Why the examples of a cell cannot be made, or "".
 std::string cell_problem(const json& cell, const json& setting) {
   std::set<std::string> problems;
-  for (const char* part_of : {"train", "test"}) {
-    for (const json& part : cell.at(part_of)) {
+  for (const char* part_of : {"train", "test", "validation"}) {
+    for (const json& part : cell.value(part_of, json::array())) {
       try {
         make_task(setting.at("task").get<std::string>(), task_options_of(setting.at("task_options"), part));
       } catch (const UsageError& error) {

@@ -1,5 +1,6 @@
 #include "zoo/train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -48,8 +49,11 @@ class TrainingRun {
       if (const auto ended = train_epoch()) return *ended;
     }
     RunOutcome outcome{.status = RunStatus::done, .message = "", .summary = summary(), .slices = {}};
-    for (const TaskPart& part : settings_.test) {
-      for (const Split split : {Split::validation, Split::test}) outcome.slices.push_back(evaluate(part, split));
+    for (std::size_t i = 0; i < std::max(settings_.validation.size(), settings_.test.size()); ++i) {
+      if (i < settings_.validation.size()) {
+        outcome.slices.push_back(evaluate(settings_.validation[i], Split::validation));
+      }
+      if (i < settings_.test.size()) outcome.slices.push_back(evaluate(settings_.test[i], Split::test));
     }
     remove_checkpoint();
     return outcome;
@@ -115,7 +119,7 @@ class TrainingRun {
 
   void finish_epoch(std::int64_t epoch_steps) {
     Scores scores;
-    for (const TaskPart& part : settings_.test) scores += score(part, Split::validation);
+    for (const TaskPart& part : settings_.validation) scores += score(part, Split::validation);
     EpochResult result{.epoch = position_.epochs + 1,
                        .train_loss = position_.epoch_loss / static_cast<double>(epoch_steps),
                        .validation_loss = scores.all.mean_loss(),
@@ -232,6 +236,9 @@ RunEstimate estimate_run(const RunSpec& spec) {
   Batch batch;
   const std::uint64_t one[] = {0};
   for (const TaskPart& part : settings.test) {
+    // What a million tokens leave in a state takes minutes to find, and hours in a layer of quadratic time.
+    constexpr std::int64_t longest = 8192;
+    if (part.task->seq_len() > longest && estimate.state_bytes > 0) continue;
     fill_batch(*part.task, Split::test, settings.seed, one, batch);
     estimate.state_bytes = std::max(estimate.state_bytes, trainer.state_bytes(batch));
   }

@@ -73,9 +73,9 @@ std::vector<TaskPart> read_parts(const json& parts, const char* which, const std
 }
 
 // One model reads all parts: what it reads and says must be the same.
-void check_one_model(const std::vector<TaskPart>& train, const std::vector<TaskPart>& test) {
-  const Task& first = *train[0].task;
-  for (const auto* parts : {&train, &test}) {
+void check_one_model(const RunSettings& settings) {
+  const Task& first = *settings.train[0].task;
+  for (const auto* parts : {&settings.train, &settings.test, &settings.validation}) {
     for (const TaskPart& part : *parts) {
       const HeadSpec head = part.task->head();
       if (part.task->vocab_size() != first.vocab_size()) {
@@ -142,7 +142,8 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.model.d_model = axes.get<std::int64_t>("d_model");
   settings.learning_rate = axes.get<double>("lr");
   settings.seed = axes.get<std::uint64_t>("seed");
-  Reader cell(axes.raw("cell"), "axes.cell");
+  const json& axes_cell = axes.raw("cell");
+  Reader cell(axes_cell, "axes.cell");
   axes.finish();
 
   Reader setting(spec.setting, "setting");
@@ -167,14 +168,16 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.batch_size = cell.get<std::int64_t>("batch_size");
   settings.train = read_parts(cell.raw("train"), "train", task, task_options);
   settings.test = read_parts(cell.raw("test"), "test", task, task_options);
+  const bool own = axes_cell.contains("validation");
+  settings.validation = read_parts(cell.raw(own ? "validation" : "test"), "validation", task, task_options);
   cell.finish();
 
-  check_one_model(settings.train, settings.test);
+  check_one_model(settings);
   const Task& first = *settings.train[0].task;
   settings.model.vocab_size = first.vocab_size();
   settings.model.input_channels = first.input_channels();
   settings.model.head = first.head();
-  for (const auto* parts : {&settings.train, &settings.test}) {
+  for (const auto* parts : {&settings.train, &settings.test, &settings.validation}) {
     for (const TaskPart& part : *parts) {
       settings.model.max_length = std::max(settings.model.max_length, part.task->seq_len());
     }

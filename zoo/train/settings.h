@@ -34,7 +34,8 @@ struct RunSettings {
   bool fresh_data = false;  ///< each epoch has examples of its own
   std::optional<double> stop_accuracy;
   std::vector<TaskPart> train;
-  std::vector<TaskPart> test;  ///< validation too, from its own split
+  std::vector<TaskPart> test;
+  std::vector<TaskPart> validation;
 
   std::int64_t steps_per_epoch() const;
   /// The learning rate of optimizer step `step`, counted from 0 over the whole run.
