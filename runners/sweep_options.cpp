@@ -67,6 +67,9 @@ po::options_description setting_options(const SweepCommand& command) {
 po::options_description command_line_options(const SweepCommand& command) {
   po::options_description options;
   options.add(command_options(command)).add(setting_options(command));
+  for (const auto& [name, help] : command.shortcuts) {
+    options.add_options()(name.c_str(), po::bool_switch(), help.c_str());
+  }
   options.add_options()                                                                         //
       ("config", po::value<std::string>(), "read settings from a file: lines 'name = value'")   //
       ("dry-run", po::bool_switch(), "list the runs with sizes and estimated time, make none")  //
@@ -212,7 +215,13 @@ std::optional<SweepOptions> parse_sweep_options(const SweepCommand& command, std
 
   SweepOptions options;
   options.dry_run = dry_run;
-  const Preset& preset = find_preset(command, choose("preset").value_or(command.presets.front().name));
+  auto preset_name = choose("preset");
+  for (const auto& [name, help] : command.shortcuts) {
+    if (!take(given, name, command_line)) continue;
+    if (preset_name && *preset_name != name) throw UsageError("--{} and --preset {} contradict", name, *preset_name);
+    preset_name = name;
+  }
+  const Preset& preset = find_preset(command, preset_name.value_or(command.presets.front().name));
   options.store = choose("store").value_or(options.store);
   options.out = choose("out").value_or("out/" + command.name);
   options.workers = parse_workers(choose("workers").value_or(std::to_string(default_workers())));

@@ -4,6 +4,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "zoo/sweep/presets.h"
@@ -19,6 +20,8 @@ struct SweepCommand {
       presets;  ///< the first is where it starts when none is named; with one alone there is no --preset
   /// Options that only this command has: values are texts, `repeatable` is not used.
   std::vector<SettingName> own = {};
+  /// Switches that stand for a preset of the same name: {"quick", help}.
+  std::vector<std::pair<std::string, std::string>> shortcuts = {};
 };
 
 /// One part of a sweep, for job arrays: the number-th of `count`, from 1.
