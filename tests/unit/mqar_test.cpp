@@ -6,6 +6,7 @@
 #include <map>
 #include <set>
 
+#include "tests/unit/example_hash.h"
 #include "zoo/core/error.h"
 #include "zoo/core/task.h"
 
@@ -21,23 +22,12 @@ Example mqar_example(const Task& task, std::uint64_t index, Split split = Split:
   return example;
 }
 
-// FNV-1a over the bytes, lowest first, of tokens then labels of the first 100 examples of each split.
+// Of the first 100 examples of each split.
 std::string hash(const json& options) {
-  std::uint64_t hash = 0xcbf29ce484222325;
   const auto task = make_task("mqar", options);
-  for (const Split split : {Split::train, Split::validation, Split::test}) {
-    for (std::uint64_t index = 0; index < 100; ++index) {
-      const Example example = mqar_example(*task, index, split);
-      for (const auto* values : {&example.tokens, &example.labels}) {
-        for (const std::int32_t value : *values) {
-          for (int shift = 0; shift < 32; shift += 8) {
-            hash = (hash ^ ((static_cast<std::uint32_t>(value) >> shift) & 0xff)) * 0x100000001b3;
-          }
-        }
-      }
-    }
-  }
-  return fmt::format("{:016x}", hash);
+  test::ExampleHash hash;
+  for (const Split split : {Split::train, Split::validation, Split::test}) hash.add(*task, split, 100);
+  return hash.text();
 }
 
 // These pin the generator: results made with other hashes are of other data.
@@ -311,7 +301,9 @@ TEST(Mqar, TellsItsSlices) {
 
 TEST(Mqar, DescribesAnExample) {
   const auto task = make_task("mqar", {{"vocab_size", 20}, {"seq_len", 14}, {"kv_pairs", 2}, {"num_passes", 2}});
-  Example example{{3, 10, 5, 12, 3, 10, 5, 12, 5, 0, 0, 0, 3, 0}, std::vector<std::int32_t>(14, unlabelled)};
+  Example example;
+  example.tokens = {3, 10, 5, 12, 3, 10, 5, 12, 5, 0, 0, 0, 3, 0};
+  example.labels.assign(14, unlabelled);
   example.labels[8] = 12;
   example.labels[12] = 10;
   EXPECT_EQ(task->describe(example),
@@ -323,7 +315,8 @@ TEST(Mqar, DescribesAnExample) {
             "  position 8 (gap 0): key 5, label 12\n"
             "  position 12 (gap 2): key 3, label 10\n"
             "filler: 4 positions, all 0\n");
-  EXPECT_THROW(task->describe(Example{{1, 2}, {1, 2}}), Error);
+  example.tokens = example.labels = {1, 2};
+  EXPECT_THROW(task->describe(example), Error);
 }
 
 }  // namespace

@@ -124,12 +124,13 @@ TEST_P(TaskConformance, ThreadsAgree) {
   std::vector<Example> expected(count);
   for (std::uint64_t i = 0; i < count; ++i) expected[i] = example(Split::train, 4, i);
   // Long enough, from a common start, that both threads are in the task at once, other examples in each.
+  const std::uint64_t rounds = std::max<std::uint64_t>(3, 5000 / static_cast<std::uint64_t>(task_->seq_len()));
   std::latch start(2);
   std::atomic<std::int64_t> wrong = 0;
   const auto check = [&](std::uint64_t first) {
     start.arrive_and_wait();
     Example made;
-    for (std::uint64_t i = 0; i < 100 * count; ++i) {
+    for (std::uint64_t i = 0; i < rounds * count; ++i) {
       const std::uint64_t index = (first + i) % count;
       task_->generate(Split::train, 4, index, made);
       if (made != expected[index]) ++wrong;
@@ -208,6 +209,96 @@ TEST_P(TaskConformance, ThePositionDoesNotTellTheAnswer) {
   EXPECT_LE(position_correct, allowed) << "of " << labelled << " labelled positions";
 }
 
+// What a model knows without the sequence it reads: nothing, the token it reads, or the position.
+struct Contextless {
+  static constexpr const char* names[] = {"nothing", "the current token", "the position"};
+  std::map<std::pair<int, std::int64_t>, LabelCounts> counts;
+
+  // The head of a decoder stands on the last position, whichever position it answers for.
+  template <typename Visit>
+  static void visit(const Task& task, const Example& example, const Visit& label_at) {
+    for (std::size_t t = 0; t < example.labels.size(); ++t) {
+      if (example.labels[t] == unlabelled) continue;
+      const std::int64_t token = example.tokens.empty()                  ? 0
+                                 : task.head().kind == HeadKind::decoder ? example.tokens.back()
+                                                                         : example.tokens[t];
+      const std::int64_t known[] = {0, token, static_cast<std::int64_t>(t)};
+      for (int what = 0; what < 3; ++what) label_at(std::pair(what, known[what]), example.labels[t]);
+    }
+  }
+};
+
+// Nor may a model that ignores the context answer well: one that says what was most frequent, of all, after the current
+// token, or at the position, misses a quarter of the labels or more. Every label counts the same, however frequent, so
+// that a task may label much that is easy. Labels of train may differ in kind, so validation is learned from, too.
+TEST_P(TaskConformance, AModelThatIgnoresTheContextFails) {
+  if (task_->head().kind == HeadKind::regression) return;  // has targets instead
+  constexpr std::uint64_t count = 500;
+  Example made;
+  for (const Split learned : {Split::train, Split::validation}) {
+    Contextless model;
+    for (std::uint64_t index = 0; index < count; ++index) {
+      task_->generate(learned, 0, index, made);
+      Contextless::visit(*task_, made, [&](auto known, std::int32_t label) { model.counts[known].add(label); });
+    }
+    std::map<std::pair<int, std::int64_t>, std::int32_t> answers;
+    for (const auto& [known, labels] : model.counts) {
+      answers[known] = labels.best([&labels = labels](std::int32_t label) { return labels.count(label); });
+    }
+    struct Score {
+      double correct = 0, count = 0;
+    };
+    std::map<std::int32_t, Score> scores[3];
+    for (std::uint64_t index = 0; index < count; ++index) {
+      task_->generate(Split::test, 0, index, made);
+      Contextless::visit(*task_, made, [&](auto known, std::int32_t label) {
+        Score& score = scores[known.first][label];
+        ++score.count;
+        if (answers.contains(known)) score.correct += answers[known] == label;
+      });
+    }
+    for (int what = 0; what < 3; ++what) {
+      double sum = 0;
+      for (const auto& [label, score] : scores[what]) sum += score.correct / score.count;
+      EXPECT_LE(sum / static_cast<double>(scores[what].size()), 0.75)
+          << "of the labels are known from " << Contextless::names[what] << ", as learned from " << split_name(learned);
+    }
+  }
+}
+
+// The same for numbers: the mean target of a position must not be much nearer than the mean of all.
+TEST_P(TaskConformance, ThePositionDoesNotTellTheTarget) {
+  if (task_->head().kind != HeadKind::regression) return;  // has labels instead
+  struct Mean {
+    double sum = 0, count = 0;
+    void add(double value) { sum += value, ++count; }
+    double squared_error(double value) const { return (value - sum / count) * (value - sum / count); }
+  };
+  std::map<std::size_t, Mean> at;
+  Mean all;
+  const auto visit = [&](Split split, const auto& target_at) {
+    Example made;
+    for (std::uint64_t index = 0; index < 3000; ++index) {
+      task_->generate(split, 0, index, made);
+      for (std::size_t t = 0; t < made.labels.size(); ++t) {
+        if (made.labels[t] != unlabelled) target_at(t, made.targets[t]);
+      }
+    }
+  };
+  visit(Split::train, [&](std::size_t t, double target) {
+    at[t].add(target);
+    all.add(target);
+  });
+  double from_position = 0, from_nothing = 0;
+  visit(Split::test, [&](std::size_t t, double target) {
+    ASSERT_TRUE(at.contains(t)) << t;
+    from_position += at[t].squared_error(target);
+    from_nothing += all.squared_error(target);
+  });
+  EXPECT_GT(from_nothing, 0) << "all targets are equal";
+  EXPECT_GE(from_position, 0.75 * from_nothing);
+}
+
 INSTANTIATE_TEST_SUITE_P(Registered, TaskConformance, testing::ValuesIn(all_cases()),
                          [](const testing::TestParamInfo<Case>& tested) {
                            return tested.param.task + "_" + std::to_string(tested.param.number);
@@ -218,7 +309,15 @@ TEST(TaskRegistry, EveryTaskIsDescribedAndHasTestCases) {
   for (const TaskEntry& entry : task_registry().entries()) {
     EXPECT_FALSE(entry.test_cases.empty()) << entry.name;
     EXPECT_FALSE(entry.description.empty()) << entry.name;
-    for (const OptionSpec& option : entry.options.specs()) EXPECT_FALSE(option.help.empty()) << option.name;
+    for (const OptionSpec& option : entry.options.specs()) {
+      EXPECT_FALSE(option.help.empty()) << option.name;
+      // Texts are names of the user's own files.
+      const bool tested = std::ranges::any_of(entry.test_cases, [&](const nlohmann::json& options) {
+        return options.contains(option.name) && options[option.name] != option.default_value;
+      });
+      EXPECT_TRUE(tested || option.type == OptionType::text)
+          << "no test case of " << entry.name << " sets " << option.name;
+    }
   }
 }
 
