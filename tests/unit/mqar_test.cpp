@@ -7,6 +7,7 @@
 #include <set>
 
 #include "tests/unit/example_hash.h"
+#include "tests/unit/task_testing.h"
 #include "zoo/core/error.h"
 #include "zoo/core/task.h"
 
@@ -17,9 +18,7 @@ using nlohmann::json;
 using testing::HasSubstr;
 
 Example mqar_example(const Task& task, std::uint64_t index, Split split = Split::train) {
-  Example example;
-  task.generate(split, 0, index, example);
-  return example;
+  return test::make_example(task, split, index);
 }
 
 // Of the first 100 examples of each split.
@@ -179,13 +178,7 @@ TEST(Mqar, KeysAndValuesAreUniform) {
     }
   }
   for (const auto* kind : {&keys, &values}) {
-    for (const std::vector<int>& counts : *kind) {
-      const double mean = draws / static_cast<double>(counts.size());
-      double sum = 0;
-      for (const int count : counts) sum += (count - mean) * (count - mean) / mean;
-      const auto degrees = static_cast<double>(counts.size() - 1);
-      EXPECT_LT(sum, degrees + 8 * std::sqrt(2 * degrees));
-    }
+    for (const std::vector<int>& counts : *kind) test::expect_uniform(counts, kind == &keys ? "keys" : "values");
   }
 }
 
@@ -255,12 +248,7 @@ TEST(Mqar, FillerOptionsChangeNothingElse) {
 }
 
 std::string refusal(const json& options) {
-  try {
-    make_task("mqar", options);
-  } catch (const UsageError& error) {
-    return error.what();
-  }
-  return "accepted";
+  return test::refusal("mqar", options);
 }
 
 TEST(Mqar, SettingsThatCannotBeMetAreRefused) {
