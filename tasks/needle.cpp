@@ -17,5 +17,5 @@ ZOO_REGISTER_TASK(needle) {
               },
           .test_cases = {{{"seq_len", 64}, {"depth", 0}},
                          {{"seq_len", 64}, {"depth", 100}},
-                         {{"seq_len", 51}, {"depth", 37}, {"digits", 12}, {"filler", "repeated"}}}};
+                         {{"seq_len", 51}, {"depth", 37}, {"digits", 12}, {"vocab_size", 20}, {"filler", "repeated"}}}};
 }
