@@ -2,9 +2,9 @@
 
 #include <gmock/gmock.h>
 
-#include <thread>
+#include <cstdlib>
 
-#include "tests/cli/small_sweep.h"
+#include "tests/cli/background.h"
 
 namespace zoo::test {
 namespace {
@@ -15,15 +15,15 @@ class MpiSweeps : public SmallSweep {
  protected:
   void SetUp() override {
     if (std::string(ZOO_MPIEXEC).empty()) GTEST_SKIP() << "this zoo was built without MPI";
+    // Containers run tests as root, which Open MPI asks to be confirmed.
+    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
+    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
   }
   Arguments under_mpi(const Arguments& arguments, int processes) const {
     return Arguments{ZOO_MPIEXEC, "--oversubscribe", "-n", std::to_string(processes), ZOO_COMMAND} + arguments;
   }
   ProcessResult run_mpi(const Arguments& arguments, int processes) const {
-    // Containers run tests as root, which Open MPI asks to be confirmed.
-    return run_process({.arguments = under_mpi(arguments, processes),
-                        .environment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"},
-                        .time_limit = std::chrono::minutes(2)});
+    return run_process({.arguments = under_mpi(arguments, processes), .time_limit = std::chrono::minutes(2)});
   }
 };
 
@@ -58,11 +58,14 @@ TEST_F(MpiSweeps, WrongUsageIsToldOnceAndEndsAll) {
 
 TEST_F(MpiSweeps, AJobThatIsKilledGoesOn) {
   ASSERT_EQ(run_zoo(long_sweep("whole")).exit_code, 0);
-  const ProcessResult killed = run_process(
-      {.arguments = Arguments{"/usr/bin/timeout", "--signal=KILL", "1.5"} + under_mpi(long_sweep("killed"), 3),
-       .environment = {"OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1"},
-       .time_limit = std::chrono::minutes(2)});
-  ASSERT_TRUE(killed.signal != 0 || killed.exit_code != 0) << "it was done before it could be killed";
+  const Arguments launched = under_mpi(long_sweep("killed"), 3);
+  {
+    Background job(launched.front(), Arguments(launched.begin() + 1, launched.end()), directory_ / "errors");
+    ASSERT_TRUE(wait_for([&] { return has_checkpoint(store("killed")); })) << job.errors();
+    job.send(SIGKILL);
+    EXPECT_EQ(job.wait(), -SIGKILL);
+  }
+  EXPECT_TRUE(has_checkpoint(store("killed"))) << "it was done before it could be killed";
   // The launcher is gone; its processes notice, and let go of the store.
   ProcessResult rest;
   for (int attempt = 0; attempt < 50; ++attempt) {
