@@ -1,117 +1,17 @@
-#include <fmt/format.h>
-#include <unistd.h>
-
-#include <filesystem>
-#include <span>
-#include <string>
-#include <vector>
-
 #include "runners/command.h"
-#include "runners/recall_options.h"
-#include "zoo/core/error.h"
-#include "zoo/core/parallel.h"
-#include "zoo/core/plugin_loader.h"
-#include "zoo/report/report.h"
-#include "zoo/report/summary.h"
-#include "zoo/report/table.h"
-#include "zoo/sweep/environment.h"
-#include "zoo/sweep/forecast.h"
-#include "zoo/sweep/lock.h"
+#include "runners/sweep_command.h"
 #include "zoo/sweep/plan.h"
-#include "zoo/sweep/progress.h"
-#include "zoo/sweep/sweep.h"
-#include "zoo/sweep/text.h"
 
 namespace zoo {
 namespace {
 
-// The command as the user can type it again.
-std::string command_line(std::span<const std::string> arguments) {
-  std::vector<std::string> words = {"zoo", "recall"};
-  for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--plugin", plugin});
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return shell_command(words);
-}
-
-// Another process of this very program; plugins that this one has opened need no second trial.
-std::vector<std::string> worker_command() {
-  std::vector<std::string> words = {"/proc/self/exe"};
-  for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--tried-plugin", plugin});
-  words.insert(words.end(), {"worker", "serve"});
-  return words;
-}
-
-void check_out(const std::string& out) {
-  std::error_code error;
-  std::filesystem::create_directories(out, error);
-  if (error || !std::filesystem::is_directory(out) || access(out.c_str(), W_OK) != 0) {
-    throw UsageError("cannot write into --out '{}'{}; give a folder that you can write to", out,
-                     error ? ": " + error.message() : "");
-  }
-}
-
-int forecast(const RecallOptions& options, const std::vector<RunSpec>& runs,
-             const std::vector<RunEstimate>& estimates) {
-  std::vector<Run> earlier;
-  std::vector<bool> finished(runs.size(), false);
-  if (std::filesystem::exists(options.store)) {
-    const Store store(options.store, Store::Mode::read);
-    earlier = store.runs();
-    for (std::size_t run = 0; run < runs.size(); ++run) finished[run] = is_finished(store, runs[run].id());
-  }
-  const auto speeds = training_speeds(runs, estimates, earlier, execute_run);
-  fmt::print("{}", forecast_table(runs, estimates, finished, speeds, options.workers));
-  return 0;
-}
-
-// What the store knows of the sweep's runs, in the sweep's order.
-std::vector<Run> recorded(const Store& store, const std::vector<RunSpec>& runs) {
-  std::vector<Run> all;
-  for (const RunSpec& spec : runs) {
-    if (auto run = store.find(spec.id())) all.push_back(std::move(*run));
-  }
-  return all;
-}
-
-void show(const std::vector<Run>& results, const std::string& out, const std::string& command) {
-  fmt::print("{}\n", report::format_table(report::summarise(results), terminal_width(STDOUT_FILENO)));
-  const report::ReportFiles files = report::write_report(
-      results, out, command, [](const std::string& warning) { fmt::print(stderr, "{}\n", warning); });
-  for (const auto& file : {files.csv, files.json, files.html}) fmt::print("{}\n", file.string());
-}
-
 int run(std::span<const std::string> arguments) {
-  const auto options = parse_recall_options(arguments);
-  if (!options) {
-    fmt::print("{}", recall_help());
-    return 0;
-  }
-  set_threads(1);  // as the workers, so that what is measured here holds for them
-  const std::vector<RunSpec> runs = plan_runs(options->settings);
-  const std::vector<RunEstimate> estimates = estimate_runs(runs, estimate_run);
-  if (options->dry_run) return forecast(*options, runs, estimates);
-
-  check_out(options->out);
-  const StoreLock lock(options->store);
-  Store store(options->store);
-  const std::string command = command_line(arguments);
-  const SweepResult result = run_sweep({.runs = runs,
-                                        .estimates = estimates,
-                                        .store_path = options->store,
-                                        .workers = options->workers,
-                                        .worker_command = worker_command(),
-                                        .environment = describe_environment(1, loaded_plugins(), command)},
-                                       store);
-  const std::vector<Run> results = recorded(store, runs);
-  if (!results.empty()) show(results, options->out, command);
-  if (result.failed > 0) {
-    fmt::print(stderr, "{} of {} runs failed; the reasons are in the report, and the same command tries them again\n",
-               result.failed, runs.size());
-  }
-  if (result.interrupted) {
-    fmt::print(stderr, "stopped with {} of {} runs left; to go on:\n  {}\n", result.left, runs.size(), command);
-  }
-  return result.exit_code();
+  const SweepCommand command = {
+      .name = "recall",
+      .usage = "Train layers on multi-query associative recall under identical settings, and compare them.",
+      .presets = presets()};
+  return run_sweep_command(command, arguments,
+                           [](const SweepOptions& options) { return plan_runs(read_sweep_settings(options.sources)); });
 }
 
 const RegisterCommand command({.name = "recall", .help = "compare layers on associative recall", .run = run});

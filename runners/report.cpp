@@ -12,6 +12,7 @@
 
 #include "runners/command.h"
 #include "zoo/core/error.h"
+#include "zoo/io/merge_runs.h"
 #include "zoo/io/store.h"
 #include "zoo/report/summary.h"
 #include "zoo/report/table.h"
@@ -23,14 +24,15 @@ namespace {
 namespace po = boost::program_options;
 
 struct Request {
-  std::string store = "runs.db";
+  std::vector<std::string> stores = {"runs.db"};
   std::string out = "out/report";
 };
 
 po::options_description describe_options() {
   po::options_description options;
-  options.add_options()                                                                                       //
-      ("store", po::value<std::string>(), "where the runs are recorded (runs.db)")                            //
+  options.add_options()  //
+      ("store", po::value<std::vector<std::string>>()->multitoken()->composing(),
+       "where the runs are recorded; several are put together (runs.db)")                                     //
       ("out", po::value<std::string>(), "folder for results.csv, results.json and report.html (out/report)")  //
       ("help", po::bool_switch(), "this text");
   return options;
@@ -49,10 +51,10 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
                   .run(),
               values);
     if (values["help"].as<bool>()) return std::nullopt;
-    if (values.contains("store")) request.store = values["store"].as<std::string>();
+    if (values.contains("store")) request.stores = values["store"].as<std::vector<std::string>>();
     if (values.contains("out")) request.out = values["out"].as<std::string>();
   } catch (const po::error& error) {
-    throw UsageError("zoo report: {}; it takes --store FILE and --out DIR", error.what());
+    throw UsageError("zoo report: {}; it takes --store FILE... and --out DIR", error.what());
   }
   if (request.out.empty()) throw UsageError("--out is empty; give a path");
   return request;
@@ -62,15 +64,18 @@ int run(std::span<const std::string> arguments) {
   const std::optional<Request> request = parse(arguments);
   if (!request) {
     fmt::print(
-        "Usage: zoo report [--store FILE] [--out DIR]\n\n"
-        "Shows the results that a store holds, and writes them as a page with plots and as files for other tools. "
+        "Usage: zoo report [--store FILE...] [--out DIR]\n\n"
+        "Shows the results that a store or several hold, and writes them as a page with plots and as files for other "
+        "tools. "
         "Runs\nwhose settings differ have a table each. It may run while a sweep is still recording.\n\n");
     std::ostringstream options;
     options << describe_options();
     fmt::print("{}", options.str());
     return 0;
   }
-  const std::vector<Run> runs = Store(request->store, Store::Mode::read).runs();
+  std::vector<std::vector<Run>> stores;
+  for (const std::string& store : request->stores) stores.push_back(Store(store, Store::Mode::read).runs());
+  const std::vector<Run> runs = merge_runs(std::move(stores));
   fmt::print("{}\n", report::format_table(report::summarise(runs), terminal_width(STDOUT_FILENO)));
   const report::ReportFiles files = report::write_report(
       runs, request->out, "", [](const std::string& warning) { fmt::print(stderr, "zoo: {}\n", warning); });

@@ -7,7 +7,9 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../runners/setup.sh"
 
 install_packages build test
-build_zoo all -DZOO_BUILD_TESTS=ON
+# The interpreter that the packages above are for, where there is another one too.
+python=$(command -v /usr/bin/python3 || command -v python3)
+build_zoo all -DZOO_BUILD_TESTS=ON -DZOO_PYTHON=ON -DPython_EXECUTABLE="$python"
 
 say "Testing"
 cd "$zoo_root"

@@ -12,7 +12,9 @@
 #include <sstream>
 #include <thread>
 
+#include "tests/cli/background.h"
 #include "tests/cli/small_sweep.h"
+#include "zoo/core/random.h"
 #include "zoo/sweep/lock.h"
 
 namespace zoo::test {
@@ -24,70 +26,6 @@ using testing::HasSubstr;
 using testing::Not;
 
 using Recall = SmallSweep;
-
-// A `zoo` at work that this test can send signals to.
-class Background {
- public:
-  explicit Background(const Arguments& arguments, const std::string& errors) : errors_(errors) {
-    Arguments words = Arguments{ZOO_COMMAND} + arguments;
-    std::vector<char*> pointers;
-    for (std::string& word : words) pointers.push_back(word.data());
-    pointers.push_back(nullptr);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
-    posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, errors.c_str(), O_WRONLY | O_CREAT | O_TRUNC, 0644);
-    const int failure = posix_spawn(&process_, pointers[0], &actions, nullptr, pointers.data(), environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (failure != 0) throw Error("cannot start {}", words[0]);
-  }
-  ~Background() {
-    if (process_ < 0) return;
-    kill(process_, SIGKILL);
-    waitpid(process_, nullptr, 0);
-  }
-  Background(const Background&) = delete;
-  Background& operator=(const Background&) = delete;
-
-  void send(int signal) const { kill(process_, signal); }
-  // Its exit code, or minus the signal that ended it.
-  int wait() {
-    int status = 0;
-    waitpid(std::exchange(process_, -1), &status, 0);
-    return WIFSIGNALED(status) ? -WTERMSIG(status) : WEXITSTATUS(status);
-  }
-  std::vector<pid_t> children() const {
-    const std::string process = std::to_string(process_);
-    std::ifstream file("/proc/" + process + "/task/" + process + "/children");
-    std::vector<pid_t> all;
-    for (pid_t child; file >> child;) all.push_back(child);
-    return all;
-  }
-  std::string errors() const { return read_file(errors_); }
-
- private:
-  std::string errors_;
-  pid_t process_ = -1;
-};
-
-// Waits for something to be so; false when it is not within the time limit.
-template <typename Condition>
-bool wait_for(const Condition& condition) {
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
-  while (!condition()) {
-    if (std::chrono::steady_clock::now() > limit) return false;
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  }
-  return true;
-}
-
-bool has_checkpoint(const std::string& store) {
-  const fs::path folder = store + ".checkpoints";
-  std::error_code none;
-  return std::ranges::any_of(fs::directory_iterator(folder, none), [](const fs::directory_entry& entry) {
-    return entry.path().extension() == ".safetensors";
-  });
-}
 
 TEST_F(Recall, MakesReportsAndDoesNotRepeat) {
   const ProcessResult first = run_zoo(sweep());
@@ -173,6 +111,30 @@ TEST_F(Recall, KilledSweepsGoOnBitForBit) {
     }
   }
   EXPECT_FALSE(fs::exists(store("killed") + ".checkpoints"));
+}
+
+// However often, and in whatever state it is caught: twenty times, at moments drawn at random.
+TEST_F(Recall, TwentyKillsChangeNothing) {
+  ASSERT_EQ(run_zoo(long_sweep("whole")).exit_code, 0);
+  RandomStream random(RandomKey::of(0, "moments"));
+  for (int kill = 0; kill < 20; ++kill) {
+    Background sweep(long_sweep("killed"), directory_ / "errors");
+    std::this_thread::sleep_for(std::chrono::milliseconds(random.below(400)));
+    sweep.send(SIGKILL);
+    // A last kill may come too late; then there is nothing left to do for the others either.
+    EXPECT_THAT(sweep.wait(), testing::AnyOf(-SIGKILL, 0)) << sweep.errors();
+  }
+  const ProcessResult rest = run_zoo(long_sweep("killed"));
+  ASSERT_EQ(rest.exit_code, 0) << rest.error;
+  EXPECT_EQ(results("killed"), results("whole"));
+  const auto figures = [&](const std::string& name) {
+    std::map<std::string, std::vector<double>> losses;
+    for (const zoo::Run& run : runs(name)) {
+      for (const EpochResult& epoch : run.epochs) losses[run.id].push_back(epoch.train_loss);
+    }
+    return losses;
+  };
+  EXPECT_EQ(figures("killed"), figures("whole"));
 }
 
 TEST_F(Recall, ACheckpointWithoutItsStoreIsNotGoneOnFrom) {

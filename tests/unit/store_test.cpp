@@ -237,6 +237,27 @@ TEST_F(StoreTest, AStoreOfANewerVersionIsRefused) {
   }
 }
 
+// Format 1 had no metrics: it is read as it stands, and brought up to date when it is written.
+TEST_F(StoreTest, AnOlderStoreIsReadAndGoneOnWith) {
+  const RunSpec spec = example_spec(1);
+  const SliceResult slice{.split = "test", .slice = {{"seq_len", 64}}, .accuracy = 0.5, .loss = 1, .labelled = 4};
+  {
+    Store store(file());
+    store.begin(spec, {});
+    store.finish(spec.id(), RunStatus::done, "", {}, {slice});
+  }
+  SQLite::Database(file(), SQLite::OPEN_READWRITE)
+      .exec("ALTER TABLE slices DROP COLUMN metrics; PRAGMA user_version = 1");
+  const auto figures = [&] { return Store(file(), Store::Mode::read).find(spec.id()).value().slices.at(0); };
+  EXPECT_EQ(figures().accuracy, 0.5);
+  EXPECT_EQ(figures().metrics, nlohmann::json::object());
+
+  SliceResult newer = slice;
+  newer.metrics = {{"class_accuracy", 0.25}};
+  Store(file()).finish(spec.id(), RunStatus::done, "", {}, {newer});
+  EXPECT_EQ(figures().metrics, newer.metrics);
+}
+
 TEST_F(StoreTest, ADamagedStoreIsNamedSo) {
   {
     Store store(file());

@@ -255,5 +255,66 @@ TEST_F(RunTest, SaysWhatIsWrongWithARecord) {
   EXPECT_TRUE(has(message([](RunSpec& s) { s.setting["backbone"] = "recal"; }), "recall"));
 }
 
+// Sequences of several chunks: what is carried from one to the next makes the answers those of one pass.
+TEST(Trainer, LongSequencesAreReadInChunks) {
+  constexpr std::int64_t length = 2 * Trainer::longest_chunk + 100;
+  for (const std::string layer : {"attention", "mamba", "ttt_linear"}) {
+    RunSpec spec = small_run(layer);
+    if (layer == "attention") spec.subject["layer_options"] = {{layer, {{"window", 64}}}};
+    spec.setting["task_options"]["vocab_size"] = length + 2;
+    for (const char* which : {"train", "test"}) spec.axes["cell"][which][0]["seq_len"] = length;
+    const RunSettings settings = read_settings(spec);
+    Trainer trainer(settings);
+    Batch batch;
+    const std::uint64_t indices[] = {0, 1};
+    fill_batch(*settings.test[0].task, Split::test, 0, indices, batch);
+    const Scores scores = trainer.evaluate(batch);
+    EXPECT_EQ(scores.all.labelled, 4);
+
+    const Part whole = part_of(batch, {.first = 0, .count = 2, .begin = 0, .end = length});
+    const NoTape off;
+    ModelState state = trainer.model().initial_state(2);
+    const Tensor hidden = trainer.model().forward(whole.inputs, state, {.rows = &whole.rows});
+    double loss = 0;
+    for (const double each : trainer.model().head().score(hidden, whole.answers).losses) loss += each;
+    // Sums in another order: rounding of float32 in some thousand terms.
+    EXPECT_NEAR(scores.all.loss, loss, 1e-4 * loss) << layer;
+  }
+}
+
+// Windows of a batch hold the rows, labels and positions of their part of it, and nothing of the others'.
+TEST(Trainer, APartHoldsWhatItsWindowHolds) {
+  Batch batch;
+  batch.batch = 2;
+  batch.seq_len = 4;
+  batch.tokens = {1, 2, 3, 4, 5, 6, 7, 8};
+  batch.rows = {0, 3, 5, 6};
+  batch.offsets = {0, 2, 4};
+  batch.row_labels = {10, 13, 15, 16};
+  batch.label_offsets = batch.offsets;
+  const auto integers = [](const Tensor& tensor) {
+    const auto values = tensor.values<std::int32_t>();
+    return std::vector<std::int32_t>(values.begin(), values.end());
+  };
+  using Integers = std::vector<std::int32_t>;
+  const Part late = part_of(batch, {.first = 0, .count = 2, .begin = 2, .end = 4});
+  EXPECT_EQ(integers(late.inputs), (Integers{3, 4, 7, 8}));
+  EXPECT_EQ(integers(late.rows.indices), (Integers{1, 2}));
+  EXPECT_EQ(integers(late.rows.offsets), (Integers{0, 1, 2}));
+  EXPECT_EQ(integers(late.answers.labels), (Integers{13, 16}));
+  EXPECT_EQ(integers(late.positions), (Integers{1, 3}));
+  // A decoder: the last position of each sequence answers for all of its labels.
+  batch.rows = {3, 7};
+  batch.offsets = {0, 1, 2};
+  batch.row_labels = {1, 2, 3, 4, 5, 6, 7, 8};
+  batch.label_offsets = {0, 4, 8};
+  const Part early = part_of(batch, {.first = 1, .count = 1, .begin = 0, .end = 2});
+  EXPECT_EQ(integers(early.rows.indices), Integers{});
+  EXPECT_EQ(integers(early.answers.labels), Integers{});
+  const Part second = part_of(batch, {.first = 1, .count = 1, .begin = 0, .end = 4});
+  EXPECT_EQ(integers(second.rows.indices), Integers{3});
+  EXPECT_EQ(integers(second.answers.labels), (Integers{5, 6, 7, 8}));
+}
+
 }  // namespace
 }  // namespace zoo

@@ -13,6 +13,7 @@
 #include <unordered_map>
 
 #include "zoo/core/error.h"
+#include "zoo/io/store_schema.h"
 
 namespace zoo {
 
@@ -21,55 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using nlohmann::json;
 
-constexpr int application_id = 0x7a6f6f31;  // "zoo1", in the file's header
-constexpr int schema_version = 1;
 constexpr int busy_timeout_ms = 5000;
-
-// The first columns are read out of the JSON, so that a person can select by them without a second copy to keep right.
-constexpr const char* schema = R"sql(
-CREATE TABLE runs (
-  number INTEGER PRIMARY KEY,
-  id TEXT NOT NULL UNIQUE,
-  layer TEXT GENERATED ALWAYS AS (json_extract(subject, '$.layer')) VIRTUAL,
-  d_model INTEGER GENERATED ALWAYS AS
-    (coalesce(json_extract(axes, '$.d_model'), json_extract(subject, '$.d_model'))) VIRTUAL,
-  lr REAL GENERATED ALWAYS AS (json_extract(axes, '$.lr')) VIRTUAL,
-  seed INTEGER GENERATED ALWAYS AS (json_extract(axes, '$.seed')) VIRTUAL,
-  status TEXT NOT NULL CHECK (status IN ('running', 'done', 'diverged', 'failed', 'interrupted')),
-  message TEXT NOT NULL DEFAULT '',
-  started TEXT NOT NULL,
-  finished TEXT NOT NULL DEFAULT '',
-  subject TEXT NOT NULL CHECK (json_valid(subject)),
-  axes TEXT NOT NULL CHECK (json_valid(axes)),
-  setting TEXT NOT NULL CHECK (json_valid(setting)),
-  environment TEXT NOT NULL CHECK (json_valid(environment)),
-  summary TEXT NOT NULL DEFAULT 'null' CHECK (json_valid(summary))
-);
-CREATE TABLE epochs (
-  run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-  epoch INTEGER NOT NULL,
-  train_loss REAL,
-  validation_loss REAL,
-  validation_accuracy REAL,
-  learning_rate REAL,
-  seconds REAL,
-  PRIMARY KEY (run, epoch)
-) WITHOUT ROWID;
-CREATE TABLE slices (
-  number INTEGER PRIMARY KEY,
-  run TEXT NOT NULL REFERENCES runs (id) ON DELETE CASCADE,
-  split TEXT NOT NULL CHECK (split IN ('train', 'validation', 'test')),
-  slice TEXT NOT NULL CHECK (json_valid(slice)),
-  accuracy REAL,
-  loss REAL,
-  state_bytes INTEGER NOT NULL,
-  labelled INTEGER NOT NULL,
-  UNIQUE (run, split, slice)
-);
-CREATE VIEW results AS
-  SELECT id, layer, d_model, lr, seed, split, slice, accuracy, loss, state_bytes, status
-  FROM runs JOIN slices ON slices.run = runs.id ORDER BY runs.number, slices.number;
-)sql";
 
 std::string text_of(const json& value) {
   return value.dump(-1, ' ', false, json::error_handler_t::replace);
@@ -161,7 +114,7 @@ struct Store::Impl {
           "version, or use another file",
           path, version, schema_version);
     }
-    if (version < schema_version) throw UsageError("the run store '{}' has the unknown format {}", path, version);
+    if (version < 1) throw UsageError("the run store '{}' has the unknown format {}", path, version);
     return Content::store;
   }
 
@@ -203,6 +156,9 @@ struct Store::Impl {
       database->exec(schema);
       database->exec(
           fmt::format("PRAGMA application_id = {}; PRAGMA user_version = {}", application_id, schema_version));
+    } else if (pragma("user_version") == 1) {
+      database->exec(from_version_1);
+      database->exec(fmt::format("PRAGMA user_version = {}", schema_version));
     } else {
       database->exec("UPDATE runs SET message = message WHERE number = 1");
     }
@@ -280,14 +236,16 @@ struct Store::Impl {
           {epochs.getColumn(1).getInt64(), real(epochs.getColumn(2)), real(epochs.getColumn(3)),
            real(epochs.getColumn(4)), real(epochs.getColumn(5)), real(epochs.getColumn(6))});
     }
-    SQLite::Statement slices = statement(
-        "SELECT run, split, slice, accuracy, loss, state_bytes, labelled FROM slices WHERE ?1 IN ('', run) "
-        "ORDER BY number",
-        id);
+    const std::string metrics = pragma("user_version") == 1 ? "'{}'" : "metrics";
+    SQLite::Statement slices = statement(("SELECT run, split, slice, accuracy, loss, state_bytes, labelled, " +
+                                          metrics + " FROM slices WHERE ?1 IN ('', run) ORDER BY number")
+                                             .c_str(),
+                                         id);
     while (slices.executeStep()) {
       runs[index.at(slices.getColumn(0).getString())].slices.push_back(
           {slices.getColumn(1).getString(), json::parse(slices.getColumn(2).getString()), real(slices.getColumn(3)),
-           real(slices.getColumn(4)), slices.getColumn(5).getInt64(), slices.getColumn(6).getInt64()});
+           real(slices.getColumn(4)), slices.getColumn(5).getInt64(), slices.getColumn(6).getInt64(),
+           json::parse(slices.getColumn(7).getString())});
     }
     return runs;
   }
@@ -351,9 +309,10 @@ void Store::finish(const std::string& id, RunStatus status, std::string_view mes
     for (const SliceResult& slice : slices) {
       impl_
           ->statement(
-              "INSERT INTO slices (run, split, slice, accuracy, loss, state_bytes, labelled) VALUES (?, ?, ?, ?, ?, ?, "
-              "?)",
-              id, slice.split, text_of(slice.slice), slice.accuracy, slice.loss, slice.state_bytes, slice.labelled)
+              "INSERT INTO slices (run, split, slice, accuracy, loss, state_bytes, labelled, metrics) "
+              "VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+              id, slice.split, text_of(slice.slice), slice.accuracy, slice.loss, slice.state_bytes, slice.labelled,
+              text_of(slice.metrics))
           .exec();
     }
     transaction.commit();

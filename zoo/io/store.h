@@ -18,12 +18,15 @@ namespace zoo {
 /// ...]}}
 ///          a part is {"seq_len": 64, "kv_pairs": 4, "examples": 100000}: the task's options that make the cell, and
 ///          how many examples; a mixture has several, whose batches never mix and run in this order each epoch.
-///          Validation has the parts of test, from the validation split.
+///          Validation has the parts of test, from the validation split, unless the cell has a list of its own,
+///          "validation": [part, ...].
 /// setting  {"task": "mqar", "task_options": {the task's other options}, "epochs": 64, "stop_accuracy": 0.99 (null:
 /// never),
 ///          "backbone": "recall", "backbone_options": {}, "feed_forward": "none", "feed_forward_options": {}, "blocks":
 ///          2, "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
 ///          "schedule": {"name": "cosine", "by": "epoch", "warmup": 0, "final": 0}, "clip": null, "precision": "f32"}
+///          and, only where they differ from this, "fresh_data": false (each epoch has examples of its own) and
+///          "tied_head": true.
 struct RunSpec {
   nlohmann::json subject;
   nlohmann::json axes;
@@ -43,9 +46,12 @@ struct SliceResult {
   std::string split;             ///< "validation" or "test"
   nlohmann::json slice;          ///< {"seq_len": 64, "kv_pairs": 8}
   double accuracy = 0;           ///< correct / labelled positions
-  double loss = 0;               ///< mean cross-entropy over labelled positions, nats
+  double loss = 0;               ///< mean over labelled positions: cross-entropy in nats, or the squared error
   std::int64_t state_bytes = 0;  ///< measured from the live state after seq_len tokens, batch 1, all blocks
   std::int64_t labelled = 0;     ///< labelled positions
+  /// What else was measured, {} or {"class_accuracy": 0.5, "sequence_accuracy": 0.2, "groups": [{"hops": 1, "accuracy":
+  /// 1, "loss": 0, "labelled": 10}, ...]}: see metrics_of().
+  nlohmann::json metrics = nlohmann::json::object();
 };
 
 /// A point of the learning curve, at the end of an epoch (counted from 1).

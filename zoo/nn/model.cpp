@@ -28,7 +28,7 @@ void check(const ModelSpec& spec) {
   };
   need(spec.blocks, "the number of blocks");
   need(spec.d_model, "d_model");
-  need(spec.vocab_size, "the vocabulary size");
+  if (spec.input_channels == 0) need(spec.vocab_size, "the vocabulary size");
   need(spec.max_length, "the longest sequence");
 }
 
@@ -85,7 +85,11 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   check(spec);
   const Options none;
   Builder top(spec.d_model, none, parameters_);
-  embedding_ = top.parameter("embedding.weight", {spec.vocab_size, spec.d_model}, Initializer::embedding());
+  if (spec.input_channels > 0) {
+    input_ = Linear(top, "input", spec.input_channels, spec.d_model, {.bias = true});
+  } else {
+    embedding_ = top.parameter("embedding.weight", {spec.vocab_size, spec.d_model}, Initializer::embedding());
+  }
 
   const std::vector<std::string> parts = layer_parts(spec.layer);
   check_option_keys(spec, parts);
@@ -126,6 +130,8 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
   builder.n_layers = static_cast<int>(spec.blocks);
   builder.max_length = spec.max_length;
   backbone_ = entry.make(builder, std::move(built));
+  head_ = Head(top, spec.head.outputs == 0 ? HeadSpec{HeadKind::language_model, spec.vocab_size} : spec.head,
+               embedding_, spec.tied_head);
 
   std::set<std::string> names;
   for (const Parameter& parameter : parameters_) {
@@ -142,10 +148,10 @@ ModelState Model::initial_state(std::int64_t batch) const {
           .backbone = backbone_->initial_state(batch)};
 }
 
-Tensor Model::forward(const Tensor& tokens, ModelState& state, const Context& context) const {
-  Tensor x = ops::gather_rows(embedding_, tokens);
+Tensor Model::forward(const Tensor& inputs, ModelState& state, const Context& context) const {
+  Tensor x = embedding_.defined() ? ops::gather_rows(embedding_, inputs) : input_(inputs);
   if (positions_.defined()) {
-    const std::int64_t end = state.position + tokens.dim(1);
+    const std::int64_t end = state.position + inputs.dim(1);
     const std::int64_t known = positions_.value().dim(0);
     if (end > known) {
       throw Error("the model has learned positions up to {} and was given a sequence of {}; train it with a longer one",
@@ -154,7 +160,7 @@ Tensor Model::forward(const Tensor& tokens, ModelState& state, const Context& co
     x = x + ops::slice(positions_, 0, state.position, end);
   }
   Tensor y = backbone_->forward(x, state, context);
-  state.position += tokens.dim(1);
+  state.position += inputs.dim(1);
   return y;
 }
 

@@ -6,7 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "zoo/core/task.h"
 #include "zoo/nn/backbone.h"
+#include "zoo/nn/head.h"
+#include "zoo/nn/linear.h"
 
 namespace zoo {
 
@@ -20,8 +23,11 @@ struct ModelSpec {
   nlohmann::json feed_forward_options = nlohmann::json::object();
   std::int64_t blocks = 2;
   std::int64_t d_model = 64;
-  std::int64_t vocab_size = 0;
-  std::int64_t max_length = 0;  ///< the longest sequence it will see
+  std::int64_t vocab_size = 0;      ///< of the inputs; 0 when they are real
+  std::int64_t input_channels = 0;  ///< C of real inputs; 0 when they are tokens
+  std::int64_t max_length = 0;      ///< the longest sequence it will see
+  HeadSpec head = {};               ///< without outputs: a language model's, over vocab_size
+  bool tied_head = true;            ///< a language model's head reads with the embedding
 };
 
 /// The parts of a hybrid's name, checked against the registry: "a+b" gives {a, b}; block i uses part i mod n. Throws
@@ -35,8 +41,8 @@ nlohmann::json options_of_part(const nlohmann::json& layer_options, const std::v
 /// The key of layer_options for one part alone: "base_conv#2" for index 1.
 std::string numbered_part(const std::string& name, std::size_t index);
 
-/// A sequence model over tokens: embedding (with learned positions where the layer asks for them), backbone, and a head
-/// tied to the embedding.
+/// A sequence model: embedding of tokens (with learned positions where the layer asks for them) or a projection of real
+/// inputs, backbone, and head.
 class Model {
  public:
   /// Draws the parameters under `seed`. Throws UsageError for settings that cannot be met.
@@ -47,18 +53,20 @@ class Model {
   Tensor& slab() { return slab_; }
 
   ModelState initial_state(std::int64_t batch) const;
-  /// What the head reads, from tokens i32 [B,T]: [B,T,D], or [R,D] when context.rows is set; advances the state.
-  Tensor forward(const Tensor& tokens, ModelState& state, const Context& context) const;
-  /// The head's weight [V,D]: logits = linear(forward(...), head()).
-  const Tensor& head() const { return embedding_; }
+  /// What the head reads, from tokens i32 [B,T] or real inputs [B,T,C]: [B,T,D], or [R,D] when context.rows is set;
+  /// advances the state.
+  Tensor forward(const Tensor& inputs, ModelState& state, const Context& context) const;
+  const Head& head() const { return head_; }
 
  private:
   Parameters parameters_;
   Parameter embedding_;
+  Linear input_;         // of real inputs, instead of an embedding
   Parameter positions_;  // undefined unless the layer asks for them
   std::vector<Layer*> mixers_;
   std::vector<Layer*> feed_forwards_;
   std::unique_ptr<Backbone> backbone_;
+  Head head_;
   Tensor slab_;
 };
 

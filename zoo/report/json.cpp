@@ -36,7 +36,8 @@ json run_json(const Run& run) {
                       {"accuracy", number(slice.accuracy)},
                       {"loss", number(slice.loss)},
                       {"state_bytes", slice.state_bytes},
-                      {"labelled", slice.labelled}});
+                      {"labelled", slice.labelled},
+                      {"metrics", slice.metrics}});
   }
   return {{"id", run.id},
           {"subject", run.spec.subject},

@@ -33,11 +33,14 @@ double accuracy_of(const SliceResult& slice) {
 }
 
 // How many examples the run's cell has of a slice; 1 when it does not say.
-double weight_of(const Run& run, const json& slice) {
-  for (const json& part : field(field(run.spec.axes, "cell"), "test")) {
+double weight_of(const Run& run, std::string_view split, const json& slice) {
+  const json cell = field(run.spec.axes, "cell");
+  const bool own = split == "validation" && !field(cell, "validation").is_null();
+  for (const json& part : field(cell, own ? "validation" : "test")) {
     if (!part.is_object() || !slice.is_object()) continue;
-    const bool same = std::ranges::all_of(
-        slice.items(), [&](const auto& item) { return part.contains(item.key()) && part[item.key()] == item.value(); });
+    const bool same = std::ranges::all_of(part.items(), [&](const auto& item) {
+      return item.key() == "examples" || (slice.contains(item.key()) && slice[item.key()] == item.value());
+    });
     const double examples = number(field(part, "examples"));
     if (same && examples > 0) return examples;
   }
@@ -50,7 +53,7 @@ double mean_over_slices(const Run& run, std::string_view split, Value&& value) {
   double weights = 0;
   for (const SliceResult& slice : run.slices) {
     if (slice.split != split) continue;
-    const double weight = weight_of(run, slice.slice);
+    const double weight = weight_of(run, split, slice.slice);
     sum += weight * value(slice);
     weights += weight;
   }

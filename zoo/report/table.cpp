@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "zoo/report/format.h"
+#include "zoo/report/text_table.h"
 
 namespace zoo::report {
 
@@ -14,6 +15,7 @@ namespace {
 using Cells = std::vector<std::vector<std::string>>;  // rows of columns; the first row is the head
 
 constexpr std::size_t layer_width = 48;
+constexpr std::size_t heads = 4;  // columns that name a row
 
 // "64 KiB", or "64 KiB-1 MiB" where it depends on the column.
 template <typename Format>
@@ -54,42 +56,6 @@ Cells table_cells(const Table& table) {
   return cells;
 }
 
-void append_padded(std::string& line, const std::string& text, std::size_t width, bool left) {
-  const std::string padding(width - std::min(width, display_width(text)), ' ');
-  line += left ? text + padding : padding + text;
-}
-
-std::string rendered(const Cells& cells, std::size_t limit) {
-  constexpr std::size_t heads = 4;  // columns that name a row: repeated where a table is continued
-  std::vector<std::size_t> widths(cells[0].size());
-  for (const auto& row : cells) {
-    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], display_width(row[i]));
-  }
-  std::string text;
-  for (std::size_t next = heads; next < widths.size() || text.empty();) {
-    std::vector<std::size_t> shown = {0, 1, 2, 3};
-    std::size_t total = widths[0] + widths[1] + widths[2] + widths[3] + 6;
-    do {
-      if (next == widths.size()) break;
-      total += widths[next] + 2;
-      shown.push_back(next++);
-    } while (next < widths.size() && (limit == 0 || total + widths[next] + 2 <= limit));
-    if (!text.empty()) text += "\n";
-    for (const auto& row : cells) {
-      std::string line;
-      for (const std::size_t column : shown) {
-        if (column != 0) line += "  ";
-        append_padded(line, row[column], widths[column], column == 0);
-      }
-      text += line + "\n";
-      if (&row != &cells.front()) continue;
-      for (std::size_t i = 0; i < total; ++i) text += "─";
-      text += "\n";
-    }
-  }
-  return text;
-}
-
 }  // namespace
 
 std::string format_table(const Summary& summary, std::size_t width) {
@@ -107,7 +73,7 @@ std::string format_table(const Summary& summary, std::size_t width) {
       }
       text += "\n\n";
     }
-    text += rendered(table_cells(table), width);
+    text += text_table(table_cells(table), heads, width);
     for (const Row& row : table.rows) {
       for (const Result& result : row.results) {
         diverged = diverged || result.diverged > 0;

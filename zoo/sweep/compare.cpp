@@ -67,6 +67,7 @@ std::vector<std::string> result_differences(const Run& recorded, const Run& agai
     differences.number(where, "loss", before.loss, now.loss);
     differences.value(where, "state_bytes", before.state_bytes, now.state_bytes);
     differences.value(where, "labelled", before.labelled, now.labelled);
+    differences.value(where, "metrics", before.metrics.dump(), now.metrics.dump());
   }
   return differences.take();
 }

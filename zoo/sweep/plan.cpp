@@ -28,23 +28,36 @@ json task_options_of(const json& common, const json& part) {
   return options;
 }
 
+// The names of the task's options that any part of any cell gives.
+std::set<std::string> cell_options(const std::vector<Cell>& cells) {
+  std::set<std::string> names;
+  for (const Cell& cell : cells) {
+    for (const auto* parts : {&cell.train, &cell.test, &cell.validation}) {
+      for (const CellPart& part : *parts) {
+        for (const auto& [name, value] : part.options.items()) names.insert(name);
+      }
+    }
+  }
+  return names;
+}
+
 // The task's options, defaults included, without those that make a cell.
 json common_task_options(const SweepSettings& settings) {
   const TaskEntry& entry = task_registry().get(settings.task);
-  json given = settings.task_options;
-  for (const char* name : {"seq_len", "kv_pairs"}) {
+  const json& given = settings.task_options;
+  json options = Options(entry.options, given, "task " + settings.task).json();
+  for (const std::string& name : cell_options(settings.cells)) {
     if (entry.options.find(name) == nullptr) {
-      throw UsageError("task {} has no option {}; zoo recall needs a task with seq_len and kv_pairs, such as mqar",
-                       settings.task, name);
+      throw UsageError(
+          "task {} has no option {}, which --seq-len, --kv-pairs, --train-option or --test-option gives it",
+          settings.task, name);
     }
-    if (given.contains(name)) {
+    if (given.contains(name) && (name == "seq_len" || name == "kv_pairs")) {
       throw UsageError(
           "--task-option {} is what cells are made of; use --seq-len and --kv-pairs, or --train and --test", name);
     }
+    options.erase(name);
   }
-  json options = Options(entry.options, given, "task " + settings.task).json();
-  options.erase("seq_len");
-  options.erase("kv_pairs");
   return options;
 }
 
@@ -61,69 +74,119 @@ json setting_of(const SweepSettings& settings) {
           ? json::object()
           : Options(feed_forward->options, settings.feed_forward_options, "feed-forward " + settings.feed_forward)
                 .json();
-  return {{"task", settings.task},
-          {"task_options", common_task_options(settings)},
-          {"epochs", settings.epochs},
-          {"stop_accuracy", settings.stop_accuracy ? json(*settings.stop_accuracy) : json()},
-          {"backbone", settings.backbone},
-          {"backbone_options",
-           Options(backbone.options, settings.backbone_options, "backbone " + settings.backbone).json()},
-          {"feed_forward", settings.feed_forward},
-          {"feed_forward_options", feed_forward_options},
-          {"blocks", settings.blocks},
-          {"optimizer",
-           {{"name", "adamw"},
-            {"beta1", 0.9},
-            {"beta2", 0.999},
-            {"epsilon", 1e-8},
-            {"weight_decay", settings.weight_decay}}},
-          {"schedule", {{"name", "cosine"}, {"by", "epoch"}, {"warmup", 0}, {"final", 0}}},
-          {"clip", nullptr},
-          {"precision", "f32"}};
+  json setting = {{"task", settings.task},
+                  {"task_options", common_task_options(settings)},
+                  {"epochs", settings.epochs},
+                  {"stop_accuracy", settings.stop_accuracy ? json(*settings.stop_accuracy) : json()},
+                  {"backbone", settings.backbone},
+                  {"backbone_options",
+                   Options(backbone.options, settings.backbone_options, "backbone " + settings.backbone).json()},
+                  {"feed_forward", settings.feed_forward},
+                  {"feed_forward_options", feed_forward_options},
+                  {"blocks", settings.blocks},
+                  {"optimizer",
+                   {{"name", "adamw"},
+                    {"beta1", 0.9},
+                    {"beta2", 0.999},
+                    {"epsilon", 1e-8},
+                    {"weight_decay", settings.weight_decay}}},
+                  {"schedule",
+                   {{"name", settings.constant_rate ? "constant" : "cosine"},
+                    {"by", "epoch"},
+                    {"warmup", 0},
+                    {"final", settings.final_lr}}},
+                  {"clip", nullptr},
+                  {"precision", "f32"}};
+  // Left out where they are as ever, so that runs of earlier versions keep their names.
+  if (settings.fresh_data) setting["fresh_data"] = true;
+  if (!settings.tied_head) setting["tied_head"] = false;
+  return setting;
 }
 
-json parts_of(const std::vector<CellPart>& parts) {
+// Every part says every option that any part of the sweep says, checked and typed by the task's schema.
+json parts_of(const std::vector<CellPart>& parts, const SweepSettings& settings) {
+  const TaskEntry& entry = task_registry().get(settings.task);
+  const std::set<std::string> names = cell_options(settings.cells);
   json all = json::array();
   for (const CellPart& part : parts) {
-    all.push_back({{"seq_len", part.seq_len}, {"kv_pairs", part.kv_pairs}, {"examples", part.examples}});
+    json given = settings.task_options;
+    given.update(part.options);
+    const json options = Options(entry.options, given, "task " + settings.task).json();
+    json record = {{"examples", part.examples}};
+    for (const std::string& name : names) record[name] = options.at(name);
+    if (std::ranges::find(all, record) != all.end()) {
+      throw UsageError("two parts of a cell are the same: {}", record.dump());
+    }
+    all.push_back(record);
   }
   return all;
 }
 
-json cell_of(const Cell& cell) {
-  return {{"batch_size", cell.batch_size}, {"train", parts_of(cell.train)}, {"test", parts_of(cell.test)}};
+json cell_of(const Cell& cell, const SweepSettings& settings) {
+  json all = {{"batch_size", cell.batch_size},
+              {"train", parts_of(cell.train, settings)},
+              {"test", parts_of(cell.test, settings)}};
+  if (!cell.validation.empty()) all["validation"] = parts_of(cell.validation, settings);
+  return all;
 }
 
-std::int64_t training_tokens(const Cell& cell) {
+std::int64_t training_tokens(const json& cell) {
   std::int64_t tokens = 0;
-  for (const CellPart& part : cell.train) tokens += part.seq_len * part.examples;
+  for (const json& part : cell.at("train")) {
+    tokens += part.value("seq_len", std::int64_t{1}) * part.at("examples").get<std::int64_t>();
+  }
   return tokens;
+}
+
+// An option's values over parts: one, "64 to 256", or "a, b".
+std::string span_of(const json& parts, const std::string& name) {
+  std::vector<json> values;
+  for (const json& part : parts) {
+    if (part.contains(name) && std::ranges::find(values, part.at(name)) == values.end())
+      values.push_back(part.at(name));
+  }
+  const auto text = [](const json& value) { return value.is_string() ? value.get<std::string>() : value.dump(); };
+  const auto number = [](const json& value) { return value.is_number(); };
+  if (values.size() > 1 && std::ranges::all_of(values, number)) {
+    const auto [least, most] = std::ranges::minmax(values);
+    return fmt::format("{} to {}", text(least), text(most));
+  }
+  std::vector<std::string> texts;
+  for (const json& value : values) texts.push_back(text(value));
+  return fmt::format("{}", fmt::join(texts, ", "));
+}
+
+// "T 64 kv 4": the options that parts say, lengths and pairs first.
+std::string describe_parts(const json& parts) {
+  const std::map<std::string, std::string> short_names = {{"seq_len", "T"}, {"kv_pairs", "kv"}};
+  std::vector<std::string> names = {"seq_len", "kv_pairs"};
+  for (const auto& [name, value] : parts.front().items()) {
+    if (name != "examples" && !short_names.contains(name)) names.push_back(name);
+  }
+  std::string text;
+  for (const std::string& name : names) {
+    if (!parts.front().contains(name)) continue;
+    const auto shorter = short_names.find(name);
+    text += fmt::format("{}{} {}", text.empty() ? "" : " ", shorter == short_names.end() ? name : shorter->second,
+                        span_of(parts, name));
+  }
+  return text;
 }
 
 // Why the examples of a cell cannot be made, or "".
 std::string cell_problem(const json& cell, const json& setting) {
   std::set<std::string> problems;
-  for (const char* part_of : {"train", "test"}) {
-    for (const json& part : cell.at(part_of)) {
+  for (const char* part_of : {"train", "test", "validation"}) {
+    for (const json& part : cell.value(part_of, json::array())) {
       try {
         make_task(setting.at("task").get<std::string>(), task_options_of(setting.at("task_options"), part));
       } catch (const UsageError& error) {
-        problems.insert(fmt::format("T {} kv {}: {}", part.at("seq_len").get<std::int64_t>(),
-                                    part.at("kv_pairs").get<std::int64_t>(), error.what()));
+        const std::string name = describe_parts(json::array({part}));
+        problems.insert(fmt::format("{}{}{}", name, name.empty() ? "" : ": ", error.what()));
       }
     }
   }
   return fmt::format("{}", fmt::join(problems, "\n  "));
-}
-
-std::string span_of(const json& parts, const char* name) {
-  std::int64_t least = parts.front().at(name).get<std::int64_t>();
-  std::int64_t most = least;
-  for (const json& part : parts) {
-    least = std::min(least, part.at(name).get<std::int64_t>());
-    most = std::max(most, part.at(name).get<std::int64_t>());
-  }
-  return least == most ? std::to_string(least) : fmt::format("{} to {}", least, most);
 }
 
 }  // namespace
@@ -135,17 +198,18 @@ std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
     const auto variants = subjects_of(layer, settings);
     subjects.insert(subjects.end(), variants.begin(), variants.end());
   }
-  std::vector<Cell> cells = settings.cells;
+  std::vector<json> cells;
+  for (const Cell& cell : settings.cells) cells.push_back(cell_of(cell, settings));
   std::ranges::stable_sort(cells, {}, training_tokens);
   std::vector<std::int64_t> widths = settings.d_model;
   std::ranges::sort(widths);
 
   std::vector<RunSpec> runs;
   for (const std::int64_t seed : settings.seeds) {
-    for (const Cell& cell : cells) {
+    for (const json& cell : cells) {
       for (const std::int64_t d_model : widths) {
         for (const double lr : settings.lr) {
-          const json axes = {{"d_model", d_model}, {"lr", lr}, {"seed", seed}, {"cell", cell_of(cell)}};
+          const json axes = {{"d_model", d_model}, {"lr", lr}, {"seed", seed}, {"cell", cell}};
           for (const json& subject : subjects) runs.push_back({subject, axes, setting});
         }
       }
@@ -195,8 +259,7 @@ std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
 }
 
 std::string describe_cell(const RunSpec& spec) {
-  const json& parts = spec.axes.at("cell").at("train");
-  return fmt::format("T {} kv {}", span_of(parts, "seq_len"), span_of(parts, "kv_pairs"));
+  return describe_parts(spec.axes.at("cell").at("train"));
 }
 
 std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs) {
@@ -208,9 +271,10 @@ std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs) {
   const auto named = report::name_subjects(subjects);
   std::vector<std::string> names;
   for (const RunSpec& spec : specs) {
-    names.push_back(fmt::format("{} d_model {} lr {:.4g} seed {} {}", named[place.at(spec.subject.dump())].label,
+    const std::string cell = describe_cell(spec);
+    names.push_back(fmt::format("{} d_model {} lr {:.4g} seed {}{}{}", named[place.at(spec.subject.dump())].label,
                                 spec.axes.at("d_model").get<std::int64_t>(), spec.axes.at("lr").get<double>(),
-                                spec.axes.at("seed").get<std::int64_t>(), describe_cell(spec)));
+                                spec.axes.at("seed").get<std::int64_t>(), cell.empty() ? "" : " ", cell));
   }
   return names;
 }

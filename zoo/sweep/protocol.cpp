@@ -30,7 +30,8 @@ json write(const SliceResult& slice) {
           {"accuracy", write_number(slice.accuracy)},
           {"loss", write_number(slice.loss)},
           {"state_bytes", slice.state_bytes},
-          {"labelled", slice.labelled}};
+          {"labelled", slice.labelled},
+          {"metrics", slice.metrics}};
 }
 
 SliceResult read_slice(const json& slice) {
@@ -39,7 +40,8 @@ SliceResult read_slice(const json& slice) {
           .accuracy = read_number(slice.at("accuracy")),
           .loss = read_number(slice.at("loss")),
           .state_bytes = slice.at("state_bytes").get<std::int64_t>(),
-          .labelled = slice.at("labelled").get<std::int64_t>()};
+          .labelled = slice.at("labelled").get<std::int64_t>(),
+          .metrics = slice.at("metrics")};
 }
 
 json write(const RunProgress& progress) {

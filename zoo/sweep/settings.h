@@ -8,25 +8,11 @@
 #include <utility>
 #include <vector>
 
+#include "zoo/sweep/cells.h"
+
 namespace zoo {
 
-/// Examples of one kind: the task's options that make the cell, and how many.
-struct CellPart {
-  std::int64_t seq_len = 0;
-  std::int64_t kv_pairs = 0;
-  std::int64_t examples = 0;
-  bool operator==(const CellPart&) const = default;
-};
-
-/// What one run is trained and tested on; a mixture has several parts of each.
-struct Cell {
-  std::int64_t batch_size = 0;
-  std::vector<CellPart> train;
-  std::vector<CellPart> test;
-  bool operator==(const Cell&) const = default;
-};
-
-/// All that a recall sweep is made of. Its lists multiply into runs.
+/// All that a sweep is made of. Its lists multiply into runs.
 struct SweepSettings {
   std::vector<std::string> layers;  ///< names, or hybrids such as "base_conv+attention"
   std::vector<std::int64_t> d_model;
@@ -46,11 +32,15 @@ struct SweepSettings {
   nlohmann::json feed_forward_options = nlohmann::json::object();
   std::int64_t blocks = 0;
   double weight_decay = 0;
+  bool fresh_data = false;     ///< each epoch has examples of its own
+  bool constant_rate = false;  ///< the learning rate stays, instead of following a cosine by epoch
+  double final_lr = 0;         ///< where the cosine ends
+  bool tied_head = true;
 };
 
 /// Settings as somebody wrote them: names as on the command line without the dashes, values as text. The repeatable
-/// ones (layer-option, option, task-option, backbone-option, feed-forward-option) hold an assignment,
-/// "attention.heads=2".
+/// ones (layer-option, option, task-option, train-option, test-option, backbone-option, feed-forward-option) hold an
+/// assignment, "attention.heads=2".
 struct SettingSource {
   std::string origin = {};  ///< for messages: "preset quick", "recall.cfg", "the command line"
   std::vector<std::pair<std::string, std::string>> values = {};

@@ -1,5 +1,6 @@
 #include "zoo/train/run.h"
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <filesystem>
@@ -21,9 +22,9 @@ double seconds_since(Clock::time_point begin) {
   return std::chrono::duration<double>(Clock::now() - begin).count();
 }
 
-// The slice of a result: the cell's options, or what the task says of itself where the cell names none.
+// The slice of a result: what the cell says of these examples, and what the task says of itself.
 nlohmann::json slice_of(const TaskPart& part) {
-  nlohmann::json slice = nlohmann::json::object();
+  nlohmann::json slice = part.cell;
   for (const Slice& each : part.task->slices()) slice[each.name] = each.value;
   return slice;
 }
@@ -48,8 +49,11 @@ class TrainingRun {
       if (const auto ended = train_epoch()) return *ended;
     }
     RunOutcome outcome{.status = RunStatus::done, .message = "", .summary = summary(), .slices = {}};
-    for (const TaskPart& part : settings_.test) {
-      for (const Split split : {Split::validation, Split::test}) outcome.slices.push_back(evaluate(part, split));
+    for (std::size_t i = 0; i < std::max(settings_.validation.size(), settings_.test.size()); ++i) {
+      if (i < settings_.validation.size()) {
+        outcome.slices.push_back(evaluate(settings_.validation[i], Split::validation));
+      }
+      if (i < settings_.test.size()) outcome.slices.push_back(evaluate(settings_.test[i], Split::test));
     }
     remove_checkpoint();
     return outcome;
@@ -67,7 +71,7 @@ class TrainingRun {
     for (std::size_t which = 0; which < settings_.train.size(); ++which) {
       const TaskPart& part = settings_.train[which];
       const auto epoch = static_cast<std::uint64_t>(position_.epochs) * settings_.train.size() + which;
-      const std::vector<std::uint64_t> order = epoch_order(settings_.seed, epoch, part.examples);
+      const std::vector<std::uint64_t> order = order_of(part, epoch);
       const auto batch_size = static_cast<std::size_t>(settings_.batch_size);
       for (std::size_t begin = 0; begin < order.size(); begin += batch_size, ++step_of_epoch) {
         if (step_of_epoch < position_.epoch_steps) continue;  // done before the run was resumed
@@ -83,6 +87,14 @@ class TrainingRun {
     }
     finish_epoch(epoch_steps);
     return std::nullopt;
+  }
+
+  // The examples of an epoch: all in another order, or, when data is fresh, ones that were never shown before.
+  std::vector<std::uint64_t> order_of(const TaskPart& part, std::uint64_t epoch) const {
+    if (!settings_.fresh_data) return epoch_order(settings_.seed, epoch, part.examples);
+    std::vector<std::uint64_t> order(part.examples);
+    std::iota(order.begin(), order.end(), static_cast<std::uint64_t>(position_.epochs) * part.examples);
+    return order;
   }
 
   std::optional<RunOutcome> between_steps(std::int64_t epoch_steps) {
@@ -106,18 +118,12 @@ class TrainingRun {
   }
 
   void finish_epoch(std::int64_t epoch_steps) {
-    Trainer::Scores scores;
-    for (const TaskPart& part : settings_.test) {
-      const Trainer::Scores more = score(part, Split::validation);
-      scores.loss += more.loss;
-      scores.correct += more.correct;
-      scores.labelled += more.labelled;
-    }
-    const double labelled = static_cast<double>(std::max<std::int64_t>(scores.labelled, 1));
+    Scores scores;
+    for (const TaskPart& part : settings_.validation) scores += score(part, Split::validation);
     EpochResult result{.epoch = position_.epochs + 1,
                        .train_loss = position_.epoch_loss / static_cast<double>(epoch_steps),
-                       .validation_loss = scores.loss / labelled,
-                       .validation_accuracy = static_cast<double>(scores.correct) / labelled,
+                       .validation_loss = scores.all.mean_loss(),
+                       .validation_accuracy = scores.all.accuracy(),
                        .learning_rate = settings_.learning_rate_at(position_.epochs * epoch_steps),
                        .seconds = seconds()};
     ++position_.epochs;
@@ -138,34 +144,35 @@ class TrainingRun {
             .slices = {}};
   }
 
-  Trainer::Scores score(const TaskPart& part, Split split) {
+  Scores score(const TaskPart& part, Split split) {
+    // Long sequences a few at a time, whatever the batch size.
+    const auto positions = static_cast<std::uint64_t>(part.task->seq_len());
+    const std::uint64_t at_once =
+        std::clamp<std::uint64_t>(most_positions / positions, 1, static_cast<std::uint64_t>(settings_.batch_size));
     const double flops = flops_counted();
-    Trainer::Scores total;
+    Scores total;
     std::vector<std::uint64_t> indices;
     for (std::uint64_t first = 0; first < part.examples; first += indices.size()) {
-      indices.resize(std::min<std::uint64_t>(static_cast<std::uint64_t>(settings_.batch_size), part.examples - first));
+      indices.resize(std::min(at_once, part.examples - first));
       std::iota(indices.begin(), indices.end(), first);
       fill_batch(*part.task, split, settings_.seed, indices, batch_);
-      const Trainer::Scores scores = trainer_.evaluate(batch_);
-      total.loss += scores.loss;
-      total.correct += scores.correct;
-      total.labelled += scores.labelled;
+      total += trainer_.evaluate(batch_);
     }
     evaluation_flops_ += flops_counted() - flops;
     return total;
   }
 
   SliceResult evaluate(const TaskPart& part, Split split) {
-    const Trainer::Scores scores = score(part, split);
-    const double labelled = static_cast<double>(std::max<std::int64_t>(scores.labelled, 1));
+    const Scores scores = score(part, split);
     const std::uint64_t one[] = {0};
     fill_batch(*part.task, split, settings_.seed, one, batch_);
     return {.split = std::string(split_name(split)),
             .slice = slice_of(part),
-            .accuracy = static_cast<double>(scores.correct) / labelled,
-            .loss = scores.loss / labelled,
+            .accuracy = scores.all.accuracy(),
+            .loss = scores.all.mean_loss(),
             .state_bytes = trainer_.state_bytes(batch_),
-            .labelled = scores.labelled};
+            .labelled = scores.all.labelled,
+            .metrics = metrics_of(*part.task, scores)};
   }
 
   double seconds() const { return resumed_seconds_ + seconds_since(began_); }
@@ -192,6 +199,8 @@ class TrainingRun {
     std::error_code ignored;
     if (!checkpoint_path_.empty()) std::filesystem::remove(checkpoint_path_, ignored);
   }
+
+  static constexpr std::uint64_t most_positions = std::uint64_t{1} << 22;  // of a batch that is evaluated at once
 
   std::string id_;
   RunSettings settings_;
@@ -227,6 +236,9 @@ RunEstimate estimate_run(const RunSpec& spec) {
   Batch batch;
   const std::uint64_t one[] = {0};
   for (const TaskPart& part : settings.test) {
+    // What a million tokens leave in a state takes minutes to find, and hours in a layer of quadratic time.
+    constexpr std::int64_t longest = 8192;
+    if (part.task->seq_len() > longest && estimate.state_bytes > 0) continue;
     fill_batch(*part.task, Split::test, settings.seed, one, batch);
     estimate.state_bytes = std::max(estimate.state_bytes, trainer.state_bytes(batch));
   }

@@ -45,7 +45,7 @@ std::int64_t checkpoint_epochs(const RunSpec& spec, const std::string& checkpoin
 /// What a run will need, found by building the model and counting a step, not by formulas.
 struct RunEstimate {
   std::int64_t parameters = 0;
-  std::int64_t state_bytes = 0;  ///< at the longest test length, batch 1, all blocks
+  std::int64_t state_bytes = 0;  ///< at the longest test length (up to 8,192, if there is one), batch 1, all blocks
   double flops = 0;              ///< of all training without early stopping, counted on one example of each part
 };
 /// Throws UsageError for a spec that cannot be met (this is the check that a sweep makes of every cell before it

@@ -69,11 +69,27 @@ std::vector<TaskPart> read_parts(const json& parts, const char* which, const std
     one.task = make_task(task, all);
     result.push_back(std::move(one));
   }
-  const std::int64_t vocab = result[0].task->vocab_size();
-  for (const TaskPart& part : result) {
-    if (part.task->vocab_size() != vocab) throw UsageError("the parts of a mixture have different vocabularies");
-  }
   return result;
+}
+
+// One model reads all parts: what it reads and says must be the same.
+void check_one_model(const RunSettings& settings) {
+  const Task& first = *settings.train[0].task;
+  for (const auto* parts : {&settings.train, &settings.test, &settings.validation}) {
+    for (const TaskPart& part : *parts) {
+      const HeadSpec head = part.task->head();
+      if (part.task->vocab_size() != first.vocab_size()) {
+        throw UsageError("the parts of a run have different vocabularies: {} and {} tokens", first.vocab_size(),
+                         part.task->vocab_size());
+      }
+      if (part.task->input_channels() != first.input_channels() || head.kind != first.head().kind ||
+          head.outputs != first.head().outputs) {
+        throw UsageError("the parts of a run have different inputs or different heads, {} of {} and {} of {} outputs",
+                         head_kind_name(first.head().kind), first.head().outputs, head_kind_name(head.kind),
+                         head.outputs);
+      }
+    }
+  }
 }
 
 AdamWOptions read_optimizer(const json& object, const json& clip) {
@@ -95,9 +111,10 @@ void read_schedule(const json& object, RunSettings& settings) {
   Reader reader(object, "setting.schedule");
   const auto name = reader.get<std::string>("name");
   const auto by = reader.get<std::string>("by");
-  if (name != "cosine" || (by != "epoch" && by != "step")) {
-    throw UsageError("unknown schedule '{}' by '{}'; known is cosine by epoch or step", name, by);
+  if ((name != "cosine" && name != "constant") || (by != "epoch" && by != "step")) {
+    throw UsageError("unknown schedule '{}' by '{}'; known are cosine and constant, by epoch or step", name, by);
   }
+  settings.constant_rate = name == "constant";
   settings.schedule_by_step = by == "step";
   settings.warmup_steps = reader.get<std::int64_t>("warmup");
   settings.final_learning_rate = reader.get<double>("final");
@@ -125,7 +142,8 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.model.d_model = axes.get<std::int64_t>("d_model");
   settings.learning_rate = axes.get<double>("lr");
   settings.seed = axes.get<std::uint64_t>("seed");
-  Reader cell(axes.raw("cell"), "axes.cell");
+  const json& axes_cell = axes.raw("cell");
+  Reader cell(axes_cell, "axes.cell");
   axes.finish();
 
   Reader setting(spec.setting, "setting");
@@ -143,18 +161,23 @@ RunSettings read_settings(const RunSpec& spec) {
   if (const auto precision = setting.get<std::string>("precision"); precision != "f32") {
     throw UsageError("unknown precision '{}'; known is f32", precision);
   }
+  settings.fresh_data = setting.get_or("fresh_data", false);
+  settings.model.tied_head = setting.get_or("tied_head", true);
   setting.finish();
 
   settings.batch_size = cell.get<std::int64_t>("batch_size");
   settings.train = read_parts(cell.raw("train"), "train", task, task_options);
   settings.test = read_parts(cell.raw("test"), "test", task, task_options);
+  const bool own = axes_cell.contains("validation");
+  settings.validation = read_parts(cell.raw(own ? "validation" : "test"), "validation", task, task_options);
   cell.finish();
 
-  settings.model.vocab_size = settings.train[0].task->vocab_size();
-  if (settings.test[0].task->vocab_size() != settings.model.vocab_size) {
-    throw UsageError("train and test have different vocabularies");
-  }
-  for (const auto* parts : {&settings.train, &settings.test}) {
+  check_one_model(settings);
+  const Task& first = *settings.train[0].task;
+  settings.model.vocab_size = first.vocab_size();
+  settings.model.input_channels = first.input_channels();
+  settings.model.head = first.head();
+  for (const auto* parts : {&settings.train, &settings.test, &settings.validation}) {
     for (const TaskPart& part : *parts) {
       settings.model.max_length = std::max(settings.model.max_length, part.task->seq_len());
     }
@@ -171,6 +194,7 @@ std::int64_t RunSettings::steps_per_epoch() const {
 
 double RunSettings::learning_rate_at(std::int64_t step) const {
   if (step < warmup_steps) return learning_rate * static_cast<double>(step + 1) / static_cast<double>(warmup_steps);
+  if (constant_rate) return learning_rate;
   const std::int64_t epoch_steps = steps_per_epoch();
   const double done = schedule_by_step
                           ? static_cast<double>(step - warmup_steps) /

@@ -25,14 +25,17 @@ struct RunSettings {
   AdamWOptions optimizer;
   double learning_rate = 0;
   double final_learning_rate = 0;  ///< of the cosine
+  bool constant_rate = false;      ///< no cosine
   bool schedule_by_step = false;   ///< otherwise the rate changes between epochs only
   std::int64_t warmup_steps = 0;
   std::uint64_t seed = 0;
   std::int64_t epochs = 0;
   std::int64_t batch_size = 0;
+  bool fresh_data = false;  ///< each epoch has examples of its own
   std::optional<double> stop_accuracy;
   std::vector<TaskPart> train;
-  std::vector<TaskPart> test;  ///< validation too, from its own split
+  std::vector<TaskPart> test;
+  std::vector<TaskPart> validation;
 
   std::int64_t steps_per_epoch() const;
   /// The learning rate of optimizer step `step`, counted from 0 over the whole run.

@@ -5,6 +5,8 @@
 #include "zoo/core/batch.h"
 #include "zoo/nn/adamw.h"
 #include "zoo/nn/model.h"
+#include "zoo/train/part.h"
+#include "zoo/train/scores.h"
 #include "zoo/train/settings.h"
 
 namespace zoo {
@@ -20,16 +22,14 @@ class Trainer {
   /// no memory from the system.
   double step(const Batch& batch, std::int64_t step);
 
-  /// Sums over the labelled positions of a batch, without dropout.
-  struct Scores {
-    double loss = 0;
-    std::int64_t correct = 0;
-    std::int64_t labelled = 0;
-  };
+  /// The model's answers to a batch, without dropout. Sequences longer than `longest_chunk` are read a chunk at a time
+  /// with carried state, so that memory does not grow with their length unless a layer's state does.
   Scores evaluate(const Batch& batch) const;
 
-  /// Bytes of the live state of all blocks after one sequence of `tokens`.
+  /// Bytes of the live state of all blocks after the first sequence of a batch.
   std::int64_t state_bytes(const Batch& batch) const;
+
+  static constexpr std::int64_t longest_chunk = 4096;
 
   Model& model() { return model_; }
   AdamW& optimizer() { return optimizer_; }
@@ -40,9 +40,5 @@ class Trainer {
   AdamW optimizer_;
   Tensors variables_;
 };
-
-/// How many sequences of a batch are worked on at a time. A batch is cut so that a block's activations stay in the
-/// cache from one op to the next; the cut depends on sizes alone, never on the number of threads.
-std::int64_t part_size(std::int64_t batch, std::int64_t seq_len, std::int64_t d_model);
 
 }  // namespace zoo

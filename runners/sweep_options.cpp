@@ -1,7 +1,8 @@
-#include "runners/recall_options.h"
+#include "runners/sweep_options.h"
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <fstream>
 #include <map>
@@ -9,7 +10,6 @@
 #include <vector>
 
 #include "zoo/core/error.h"
-#include "zoo/sweep/presets.h"
 #include "zoo/sweep/text.h"
 #include "zoo/sweep/workers.h"
 
@@ -32,23 +32,30 @@ int default_workers() {
 }
 
 // Options of the command that a config file may hold too.
-po::options_description command_options() {
+po::options_description command_options(const SweepCommand& command) {
   po::options_description options;
   std::vector<std::string> names;
-  for (const Preset& preset : presets()) names.push_back(preset.name);
-  const std::string preset_help = fmt::format("settings to start from: {} (quick)", fmt::join(names, ", "));
+  for (const Preset& preset : command.presets) names.push_back(preset.name);
+  const std::string preset_help = fmt::format("settings to start from: {} ({})", fmt::join(names, ", "), names.front());
+  const std::string out_help =
+      fmt::format("folder for results.csv, results.json and report.html (out/{})", command.name);
+  if (names.size() > 1) options.add_options()("preset", po::value<std::string>(), preset_help.c_str());
+  for (const SettingName& own : command.own) {
+    options.add_options()(own.name.c_str(), po::value<std::string>(), own.help.c_str());
+  }
   const std::string workers_help = fmt::format("worker processes, one core each ({})", default_workers());
   options.add_options()                                                                         //
-      ("preset", po::value<std::string>(), preset_help.c_str())                                 //
       ("workers", po::value<std::string>(), workers_help.c_str())                               //
       ("store", po::value<std::string>(), "where runs are recorded, an SQLite file (runs.db)")  //
-      ("out", po::value<std::string>(), "folder for results.csv, results.json and report.html (out/recall)");
+      ("out", po::value<std::string>(), out_help.c_str())                                       //
+      ("shard", po::value<std::string>(), "make the I-th of N parts of the sweep alone: I/N");
   return options;
 }
 
-po::options_description setting_options() {
+po::options_description setting_options(const SweepCommand& command) {
   po::options_description options;
   for (const SettingName& setting : setting_names()) {
+    if (std::ranges::find(command.own, setting.name, &SettingName::name) != command.own.end()) continue;
     options.add_options()(setting.name.c_str(), po::value<std::string>(), setting.help.c_str());
   }
   for (const auto& [alias, name] : aliases()) {
@@ -57,9 +64,12 @@ po::options_description setting_options() {
   return options;
 }
 
-po::options_description command_line_options() {
+po::options_description command_line_options(const SweepCommand& command) {
   po::options_description options;
-  options.add(command_options()).add(setting_options());
+  options.add(command_options(command)).add(setting_options(command));
+  for (const auto& [name, help] : command.shortcuts) {
+    options.add_options()(name.c_str(), po::bool_switch(), help.c_str());
+  }
   options.add_options()                                                                         //
       ("config", po::value<std::string>(), "read settings from a file: lines 'name = value'")   //
       ("dry-run", po::bool_switch(), "list the runs with sizes and estimated time, make none")  //
@@ -97,8 +107,8 @@ std::string explain(const po::error& error, const po::options_description& optio
   return error.what();
 }
 
-Values read_command_line(std::span<const std::string> arguments) {
-  const po::options_description options = command_line_options();
+Values read_command_line(const SweepCommand& command, std::span<const std::string> arguments) {
+  const po::options_description options = command_line_options(command);
   const std::vector<std::string> words(arguments.begin(), arguments.end());
   po::positional_options_description none;
   // Prefixes are not guessed: --layer is a name of its own, and a typo should be told.
@@ -106,18 +116,18 @@ Values read_command_line(std::span<const std::string> arguments) {
   try {
     return values_of(po::command_line_parser(words).options(options).positional(none).style(style).run());
   } catch (const po::too_many_positional_options_error&) {
-    throw UsageError("zoo recall takes options only, but got {}; write --layers a,b", shell_command(words));
+    throw UsageError("zoo {} takes options only, but got {}; write --layers a,b", command.name, shell_command(words));
   } catch (const po::error& error) {
-    throw UsageError("zoo recall: {}", explain(error, options));
+    throw UsageError("zoo {}: {}", command.name, explain(error, options));
   }
 }
 
 // Line by line, so that an error can name its line: the parser of whole files does not know it.
-Values read_config_file(const std::string& path) {
+Values read_config_file(const SweepCommand& command, const std::string& path) {
   std::ifstream file(path);
   if (!file) throw UsageError("cannot open the config file '{}'; give the path of a text file", path);
   po::options_description options;
-  options.add(command_options()).add(setting_options());
+  options.add(command_options(command)).add(setting_options(command));
   Values values;
   std::string line;
   for (int number = 1; std::getline(file, line); ++number) {
@@ -146,49 +156,85 @@ std::optional<std::string> take(Values& values, const std::string& name, const s
   return found;
 }
 
+const Preset& find_preset(const SweepCommand& command, const std::string& name) {
+  const auto at = std::ranges::find(command.presets, name, &Preset::name);
+  if (at != command.presets.end()) return *at;
+  std::vector<std::string> names;
+  for (const Preset& preset : command.presets) names.push_back(preset.name);
+  throw UsageError(unknown_name_message("preset", name, names));
+}
+
+Shard parse_shard(const std::string& text) {
+  const auto numbers = split(text, '/');
+  if (numbers.size() != 2) throw UsageError("--shard is '{}'; write I/N, for example 1/4 for the first of four", text);
+  const std::int64_t most = 1 << 20;
+  const std::int64_t number = parse_integer("--shard " + text, numbers[0], 1);
+  const std::int64_t count = parse_integer("--shard " + text, numbers[1], 1);
+  if (number > count || count > most) {
+    throw UsageError("--shard is {}; shards count from 1 to N, and N is at most {}", text, most);
+  }
+  return {static_cast<int>(number), static_cast<int>(count)};
+}
+
+int parse_workers(const std::string& text) {
+  constexpr int most_workers = 1024;
+  const std::int64_t count = parse_integer("--workers", text, 1);
+  if (count > most_workers) throw UsageError("--workers is {}; it must be at most {}", count, most_workers);
+  return static_cast<int>(count);
+}
+
 }  // namespace
 
-std::string recall_help() {
+std::string sweep_help(const SweepCommand& command) {
   std::ostringstream text;
-  text << "Train layers on multi-query associative recall under identical settings, and compare them.\n\n"
-          "Usage: zoo recall [OPTIONS]\n\n"
+  text << command.usage << "\n\nUsage: zoo " << command.name
+       << " [OPTIONS]\n\n"
           "Comma lists multiply into a sweep; --seq-len and --kv-pairs go in pairs. Runs that the store has are not\n"
           "made again; Ctrl-C stops, and the same command goes on.\n\n"
-       << command_line_options() << "\nPresets:\n";
-  for (const Preset& preset : presets()) text << fmt::format("  {:<14} {}\n", preset.name, preset.description);
+       << command_line_options(command);
+  if (command.presets.size() > 1) {
+    text << "\nPresets:\n";
+    for (const Preset& preset : command.presets) text << fmt::format("  {:<14} {}\n", preset.name, preset.description);
+  }
   return text.str();
 }
 
-std::optional<RecallOptions> parse_recall_options(std::span<const std::string> arguments) {
+std::optional<SweepOptions> parse_sweep_options(const SweepCommand& command, std::span<const std::string> arguments) {
   const std::string command_line = "the command line";
-  Values given = read_command_line(arguments);
+  Values given = read_command_line(command, arguments);
   if (take(given, "help", command_line)) return std::nullopt;
   const bool dry_run = take(given, "dry-run", command_line).has_value();
   const auto config = take(given, "config", command_line);
   const std::string file = config ? "config file " + *config : "";
-  Values from_file = config ? read_config_file(*config) : Values{};
-  const auto choose = [&](const std::string& name, const std::string& otherwise) {
+  Values from_file = config ? read_config_file(command, *config) : Values{};
+  const auto choose = [&](const std::string& name) {
     const auto in_file = take(from_file, name, file);
-    return take(given, name, command_line).value_or(in_file.value_or(otherwise));
+    auto chosen = take(given, name, command_line);
+    return chosen ? chosen : in_file;
   };
 
-  RecallOptions options;
+  SweepOptions options;
   options.dry_run = dry_run;
-  const Preset& preset = find_preset(choose("preset", "quick"));
-  options.store = choose("store", options.store);
-  options.out = choose("out", options.out);
-  const std::string workers = choose("workers", std::to_string(default_workers()));
-  constexpr int most_workers = 1024;
-  const std::int64_t count = parse_integer("--workers", workers, 1);
-  if (count > most_workers) throw UsageError("--workers is {}; it must be at most {}", count, most_workers);
-  options.workers = static_cast<int>(count);
+  auto preset_name = choose("preset");
+  for (const auto& [name, help] : command.shortcuts) {
+    if (!take(given, name, command_line)) continue;
+    if (preset_name && *preset_name != name) throw UsageError("--{} and --preset {} contradict", name, *preset_name);
+    preset_name = name;
+  }
+  const Preset& preset = find_preset(command, preset_name.value_or(command.presets.front().name));
+  options.store = choose("store").value_or(options.store);
+  options.out = choose("out").value_or("out/" + command.name);
+  options.workers = parse_workers(choose("workers").value_or(std::to_string(default_workers())));
+  options.shard = parse_shard(choose("shard").value_or("1/1"));
   for (const auto& [name, path] : {std::pair{"store", options.store}, std::pair{"out", options.out}}) {
     if (path.empty()) throw UsageError("--{} is empty; give a path", name);
   }
-  std::vector<SettingSource> sources = {preset.settings};
-  if (config) sources.push_back({file, from_file});
-  sources.push_back({command_line, given});
-  options.settings = read_sweep_settings(sources);
+  for (const SettingName& own : command.own) {
+    if (auto value = choose(own.name)) options.own[own.name] = *value;
+  }
+  options.sources = {preset.settings};
+  if (config) options.sources.push_back({file, from_file});
+  options.sources.push_back({command_line, given});
   return options;
 }
 

@@ -1,0 +1,147 @@
+// The commands that stand on the sweep engine of zoo recall: train, longrange, shards of any of them, and merged
+// stores.
+
+#include <gmock/gmock.h>
+
+#include <map>
+#include <set>
+
+#include "tests/cli/small_sweep.h"
+
+namespace zoo::test {
+namespace {
+
+using nlohmann::json;
+using testing::AllOf;
+using testing::HasSubstr;
+
+class Sweeps : public SmallSweep {
+ protected:
+  Arguments small(const std::string& command, const std::string& name) const {
+    return {command,
+            "--layer",
+            "attention",
+            "--d-model",
+            "16",
+            "--train-examples",
+            "64",
+            "--batch-size",
+            "16",
+            "--epochs",
+            "2",
+            "--store",
+            store(name),
+            "--out",
+            directory_ / (name + ".out"),
+            "--workers",
+            "2"};
+  }
+};
+
+TEST_F(Sweeps, TrainTestsWhereTrainingWasNot) {
+  const ProcessResult result =
+      run_zoo(small("train", "runs") + Arguments{"--task", "mqar", "--task-option", "vocab_size=64", "--seq-len", "32",
+                                                 "--kv-pairs", "2", "--test-option", "num_passes=1,3",
+                                                 "--test-examples", "20"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_THAT(result.output, AllOf(HasSubstr("num_passes 1"), HasSubstr("num_passes 3")));
+  const auto made = runs();
+  ASSERT_EQ(made.size(), 1U);
+  EXPECT_EQ(made[0].spec.axes.at("cell").at("train"),
+            json::parse(R"([{"examples": 64, "kv_pairs": 2, "num_passes": 1, "seq_len": 32}])"));
+  ASSERT_EQ(made[0].slices.size(), 4U);
+  for (const SliceResult& slice : made[0].slices) {
+    EXPECT_TRUE(slice.metrics.contains("class_accuracy")) << slice.metrics;
+    EXPECT_EQ(slice.labelled, 40);
+  }
+}
+
+TEST_F(Sweeps, FreshDataAConstantRateAndAHeadOfItsOwnAreRecorded) {
+  const ProcessResult result =
+      run_zoo(small("train", "runs") + Arguments{"--task", "mqar", "--task-option", "vocab_size=128", "--fresh-data",
+                                                 "true", "--schedule", "constant", "--tied-head", "false"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const zoo::Run run = runs().at(0);
+  EXPECT_EQ(run.spec.setting.at("fresh_data"), true);
+  EXPECT_EQ(run.spec.setting.at("tied_head"), false);
+  EXPECT_EQ(run.epochs.at(0).learning_rate, run.epochs.at(1).learning_rate);
+  EXPECT_EQ(run_zoo({"reproduce", run.id, "--store", store()}).exit_code, 0);
+}
+
+TEST_F(Sweeps, LongRangeTrainsShortAndTestsLong) {
+  const ProcessResult result =
+      run_zoo(small("longrange", "runs") + Arguments{"--tasks", "mqar", "--task-option", "vocab_size=4096",
+                                                     "--task-option", "kv_pairs=2", "--train-len", "16", "--test-len",
+                                                     "2^4..2^6,1024", "--test-examples", "64"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  std::map<std::int64_t, std::int64_t> labelled;
+  const zoo::Run run = runs().at(0);
+  for (const SliceResult& slice : run.slices) {
+    const auto length = slice.slice.at("seq_len").get<std::int64_t>();
+    if (slice.split == "validation") {
+      EXPECT_EQ(length, 16);
+    } else {
+      labelled[length] = slice.labelled;
+    }
+  }
+  // 64 examples at the length of training, fewer as they get longer, never below 16; two labels each.
+  EXPECT_EQ(labelled, (std::map<std::int64_t, std::int64_t>{{16, 128}, {32, 64}, {64, 32}, {1024, 32}}));
+}
+
+TEST_F(Sweeps, ShardsTogetherAreTheSweep) {
+  ASSERT_EQ(run_zoo(sweep("whole")).exit_code, 0);
+  std::set<std::string> seen;
+  for (const std::string number : {"1", "2", "3"}) {
+    ASSERT_EQ(run_zoo(sweep("shard" + number) + Arguments{"--shard", number + "/3"}).exit_code, 0);
+    for (const zoo::Run& run : runs("shard" + number)) {
+      EXPECT_TRUE(seen.insert(run.id).second) << "run " << run.id << " is in two shards";
+    }
+    EXPECT_LE(runs("shard" + number).size(), 2U);
+  }
+  EXPECT_EQ(seen.size(), runs("whole").size());
+
+  // One report of the three stores says what the report of the whole says.
+  const auto table = [&](const Arguments& stores) {
+    const ProcessResult result = run_zoo(Arguments{"report", "--out", directory_ / "merged", "--store"} + stores);
+    EXPECT_EQ(result.exit_code, 0) << result.error;
+    // Rows stand in the order in which layers were first run, which is not the same.
+    std::multiset<std::string> lines;
+    std::istringstream text(result.output);
+    for (std::string line; std::getline(text, line);) lines.insert(line);
+    return lines;
+  };
+  const auto merged = table({store("shard1"), store("shard2"), store("shard3")});
+  EXPECT_EQ(merged, table({store("whole")}));
+  EXPECT_EQ(merged, table({store("shard3"), store("whole"), store("shard3")}))
+      << "runs that are there twice count once";
+}
+
+TEST_F(Sweeps, WrongUseEndsWith2) {
+  const struct {
+    Arguments arguments;
+    std::string message;
+  } cases[] = {
+      {{"train", "--layer", "attention"}, "--task is missing"},
+      {{"train", "--task", "mqar"}, "--layers is missing"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--test-option", "vocab_size=128,256"}, "vocabular"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--test-option", "alpha=1,1"}, "alpha"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--fresh-data", "yes"}, "true or false"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--schedule", "cosin"}, "did you mean 'cosine'"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--shard", "0/2"}, "at least 1"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--shard", "3/2"}, "count from 1 to N"},
+      {{"train", "--task", "mqar", "--layer", "attention", "--shard", "half"}, "write I/N"},
+      {{"longrange", "--tasks", "mqar", "--test-len", "2^8..2^6"}, "goes down"},
+      {{"longrange", "--tasks", "mqar", "--test-len", "3^2"}, "power of two"},
+      {{"longrange", "--tasks", "mqar", "--test-len", "64,2^6"}, "64 twice"},
+      {{"longrange", "--tasks", "mqr"}, "did you mean 'mqar'"},
+  };
+  for (const auto& wrong : cases) {
+    const ProcessResult result = run_zoo(wrong.arguments, {.directory = directory_.path()});
+    EXPECT_EQ(result.exit_code, 2) << wrong.message;
+    EXPECT_THAT(result.error, HasSubstr(wrong.message));
+  }
+  EXPECT_FALSE(std::filesystem::exists(directory_.path() / "runs.db"));
+}
+
+}  // namespace
+}  // namespace zoo::test
