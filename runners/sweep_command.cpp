@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <numeric>
 
+#include "runners/mpi_job.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
@@ -110,6 +111,15 @@ void show_table(const std::vector<Run>& results) {
 
 int run_sweep_command(const SweepCommand& command, std::span<const std::string> arguments, const PlanRuns& plan,
                       const ShowResults& show) {
+  const std::unique_ptr<Ranks> ranks = open_mpi_job();
+  if (ranks && ranks->rank() > 0) {
+    serve_rank(*ranks, worker_command());
+    return 0;
+  }
+  // However this ends, the other ranks must not wait for more.
+  const std::shared_ptr<void> dismissal(nullptr, [&](void*) {
+    if (ranks) dismiss_ranks(*ranks);
+  });
   const auto options = parse_sweep_options(command, arguments);
   if (!options) {
     fmt::print("{}", sweep_help(command));
@@ -125,13 +135,14 @@ int run_sweep_command(const SweepCommand& command, std::span<const std::string> 
   const StoreLock lock(options->store);
   Store store(options->store);
   const std::string line = command_line(command.name, arguments);
-  const SweepResult result = run_sweep({.runs = runs,
-                                        .estimates = estimates,
-                                        .store_path = options->store,
-                                        .workers = options->workers,
-                                        .worker_command = worker_command(),
-                                        .environment = describe_environment(1, loaded_plugins(), line)},
-                                       store);
+  SweepRequest request{.runs = runs,
+                       .estimates = estimates,
+                       .store_path = options->store,
+                       .workers = ranks ? ranks->size() - 1 : options->workers,
+                       .worker_command = worker_command(),
+                       .environment = describe_environment(1, loaded_plugins(), line)};
+  if (ranks) request.make_workers = [&] { return std::make_unique<RankWorkers>(*ranks); };
+  const SweepResult result = run_sweep(request, store);
   const std::vector<Run> results = recorded(store, runs);
   if (!results.empty()) {
     show(results);

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -13,26 +15,38 @@ namespace zoo::tasks {
 namespace {
 
 constexpr std::size_t row_length = 16;
-constexpr std::size_t end_rows = 32;  // shown at either end
+constexpr std::ptrdiff_t end_rows = 32;  // shown at either end
 
-std::string row(const Example& example, std::size_t begin, const TokenSymbol& symbol) {
-  const std::size_t end = std::min(begin + row_length, example.tokens.size());
+struct Row {
   std::vector<std::string> tokens, labels;
-  std::size_t width = 1;
   bool labelled = false;
-  for (std::size_t t = begin; t < end; ++t) {
+};
+
+Row make_row(const Example& example, std::size_t begin, const TokenSymbol& symbol) {
+  Row row;
+  for (std::size_t t = begin; t < std::min(begin + row_length, example.tokens.size()); ++t) {
     const bool has_label = example.labels[t] != unlabelled;
-    tokens.push_back(symbol(example.tokens[t]));
-    labels.push_back(has_label ? symbol(example.labels[t]) : ".");
-    width = std::max({width, tokens.back().size(), labels.back().size()});
-    labelled |= has_label;
+    row.tokens.push_back(symbol(example.tokens[t]));
+    row.labels.push_back(has_label ? symbol(example.labels[t]) : ".");
+    row.labelled |= has_label;
   }
-  const auto line = [&](const std::vector<std::string>& symbols) {
-    std::string text;
-    for (const std::string& one : symbols) text += fmt::format(" {:>{}}", one, width);
-    return text + "\n";
+  return row;
+}
+
+/// Where the rows to be shown begin.
+std::vector<std::size_t> shown_rows(const Example& example) {
+  std::vector<std::size_t> begins;
+  const auto row_of = [](const std::vector<std::int32_t>& values, std::size_t begin) {
+    return std::span(values).subspan(begin, std::min(row_length, values.size() - begin));
   };
-  return fmt::format("{:>7}", begin) + line(tokens) + (labelled ? "  label" + line(labels) : "");
+  for (std::size_t begin = 0; begin < example.tokens.size(); begin += row_length) {
+    const bool is_like_the_last =
+        begin > 0 && std::ranges::equal(row_of(example.tokens, begin), row_of(example.tokens, begin - row_length)) &&
+        std::ranges::equal(row_of(example.labels, begin), row_of(example.labels, begin - row_length));
+    if (!is_like_the_last) begins.push_back(begin);
+  }
+  if (std::ssize(begins) > 2 * end_rows) begins.erase(begins.begin() + end_rows, begins.end() - end_rows);
+  return begins;
 }
 
 }  // namespace
@@ -42,16 +56,28 @@ std::string token_grid(std::string_view task, const Example& example, std::int64
     throw Error("task {}: an example to describe has {} tokens and {} labels; expected {} of each", task,
                 example.tokens.size(), example.labels.size(), seq_len);
   }
-  const std::size_t rows = (example.tokens.size() + row_length - 1) / row_length;
-  std::string text;
-  for (std::size_t i = 0; i < rows; ++i) {
-    if (rows > 2 * end_rows && i == end_rows) {
-      text += fmt::format("    ... {} more rows of {}\n", rows - 2 * end_rows, row_length);
-      i = rows - end_rows;
+  std::size_t width = 1;
+  std::map<std::size_t, Row> rows;
+  for (const std::size_t begin : shown_rows(example)) {
+    const Row& row = rows[begin] = make_row(example, begin, symbol);
+    for (const auto* symbols : {&row.tokens, &row.labels}) {
+      for (const std::string& one : *symbols) width = std::max(width, one.size());
     }
-    text += row(example, i * row_length, symbol);
   }
-  return text;
+  const auto line = [&](const std::vector<std::string>& symbols) {
+    std::string text;
+    for (const std::string& one : symbols) text += fmt::format(" {:>{}}", one, width);
+    return text + "\n";
+  };
+  std::string text;
+  std::size_t next = 0;
+  for (const auto& [begin, row] : rows) {
+    if (begin != next) text += "    ...\n";
+    next = begin + row_length;
+    text += fmt::format("{:>7}", begin) + line(row.tokens);
+    if (row.labelled) text += "  label" + line(row.labels);
+  }
+  return text + (next < example.tokens.size() ? "    ...\n" : "");
 }
 
 }  // namespace zoo::tasks

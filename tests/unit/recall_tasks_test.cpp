@@ -168,7 +168,7 @@ TEST(FuzzyRecall, EveryRepeatedKeyIsAskedForAndAnswered) {
     const auto longest_key = static_cast<std::size_t>(settings.k_motif_size);
     const auto longest_value = static_cast<std::size_t>(settings.v_motif_size);
     for (const Split split : {Split::train, Split::validation, Split::test}) {
-      for (std::uint64_t index = 0; index < 300; ++index) {
+      for (std::uint64_t index = 0; index < 100; ++index) {
         const Example example = make_example(*task, split, index);
         const std::vector<Motif> pairs = parse_motifs(example, keys, padding);
         std::map<std::vector<std::int32_t>, std::vector<std::int32_t>> value_of;
@@ -201,7 +201,7 @@ TEST(FuzzyRecall, TheProbeIsMissingOnlyOnRequest) {
   const auto ours = make_task("fuzzy_recall", json::object());
   const auto theirs = make_task("fuzzy_recall", {{"probe_may_be_missing", true}});
   for (const Split split : {Split::train, Split::test}) {
-    constexpr int examples = 20'000;
+    constexpr int examples = 6000;
     int missing = 0;
     for (std::uint64_t index = 0; index < examples; ++index) {
       const Example given = make_example(*theirs, split, index);
@@ -211,7 +211,7 @@ TEST(FuzzyRecall, TheProbeIsMissingOnlyOnRequest) {
       missing += !shown;
       ASSERT_EQ(make_example(*ours, split, index) == given, shown) << index;
     }
-    EXPECT_TRUE(examples * 0.012 < missing && missing < examples * 0.025)
+    EXPECT_TRUE(examples * 0.01 < missing && missing < examples * 0.035)
         << "about 2% of " << split_name(split) << ": " << missing;
   }
 }

@@ -56,8 +56,9 @@ class Sweep {
     if (result_.skipped > 0) progress.note(fmt::format("{} of {} runs are done already", result_.skipped, ids_.size()));
     {
       const InterruptGuard guard;
-      WorkerPool pool(request_.worker_command, workers);
-      work_through(pool, progress);
+      const auto pool = request_.make_workers ? request_.make_workers()
+                                              : std::make_unique<WorkerPool>(request_.worker_command, workers);
+      work_through(*pool, progress);
     }
     remove_unfinished_files();
     std::error_code not_empty;
@@ -74,7 +75,7 @@ class Sweep {
     }
   }
 
-  void work_through(WorkerPool& pool, SweepProgress& progress) {
+  void work_through(Workers& pool, SweepProgress& progress) {
     std::size_t next = 0;
     int signals = 0;
     steady_clock::time_point stop_by;
@@ -97,7 +98,7 @@ class Sweep {
     }
   }
 
-  void start(std::size_t job, WorkerPool& pool, SweepProgress& progress) {
+  void start(std::size_t job, Workers& pool, SweepProgress& progress) {
     const RunSpec& spec = request_.runs[todo_[job]];
     const std::string& id = ids_[todo_[job]];
     const std::string checkpoint = (std::filesystem::path(checkpoints_) / (id + ".safetensors")).string();

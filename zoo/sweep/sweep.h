@@ -1,11 +1,13 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 #include <nlohmann/json.hpp>
 #include <string>
 #include <vector>
 
 #include "zoo/io/store.h"
+#include "zoo/sweep/workers.h"
 #include "zoo/train/run.h"
 
 namespace zoo {
@@ -17,7 +19,9 @@ struct SweepRequest {
   std::string store_path;
   int workers = 1;
   std::vector<std::string> worker_command;  ///< starts a worker process
-  nlohmann::json environment;               ///< recorded with each run
+  /// Where the runs are made; when empty, by `workers` processes of this machine.
+  std::function<std::unique_ptr<Workers>()> make_workers = {};
+  nlohmann::json environment;  ///< recorded with each run
 };
 
 /// What became of a sweep's runs.

@@ -18,28 +18,45 @@ struct WorkerEvent {
   WorkerMessage message;
 };
 
+/// Who makes a sweep's runs, some at a time: processes of this machine, or of others.
+class Workers {
+ public:
+  virtual ~Workers() = default;
+  virtual bool has_free_slot() const = 0;
+  virtual bool idle() const = 0;
+  /// Gives a run to a free worker. Throws Error when that cannot be.
+  virtual void start(std::size_t job, const WorkerRequest& request) = 0;
+  /// What workers have said, waiting up to `timeout` for something. Returns early when a signal arrives.
+  virtual std::vector<WorkerEvent> wait(std::chrono::milliseconds timeout) = 0;
+  /// Asks all workers to save and end.
+  virtual void request_stop() = 0;
+  /// Ends all workers at once; wait() reports them.
+  virtual void kill_all() = 0;
+};
+
 /// Worker processes, one run each, one thread each, each pinned to a core of its own as far as cores go. A worker dies
 /// with this process. Use it from the main thread alone.
-class WorkerPool {
+class WorkerPool final : public Workers {
  public:
   /// `command` starts a worker: the path of a program and its arguments (it gets its request on standard input and
   /// writes records to worker_record_fd). At most `count` run at a time.
   WorkerPool(std::vector<std::string> command, int count);
   /// Kills and reaps what still runs.
-  ~WorkerPool();
+  ~WorkerPool() override;
+  /// Lets workers run on any core: where others pin theirs too, and all would take the same.
+  void leave_unpinned() { cores_.clear(); }
   WorkerPool(const WorkerPool&) = delete;
   WorkerPool& operator=(const WorkerPool&) = delete;
 
-  bool has_free_slot() const;
-  bool idle() const;
+  bool has_free_slot() const override;
+  bool idle() const override;
   /// Starts a worker on a run; throws Error when the system refuses a process.
-  void start(std::size_t job, const WorkerRequest& request);
-  /// What workers have said, waiting up to `timeout` for something. Returns early when a signal arrives.
-  std::vector<WorkerEvent> wait(std::chrono::milliseconds timeout);
-  /// Asks all workers to save and end (SIGTERM).
-  void request_stop();
-  /// Ends all workers at once (SIGKILL); wait() reports them.
-  void kill_all();
+  void start(std::size_t job, const WorkerRequest& request) override;
+  std::vector<WorkerEvent> wait(std::chrono::milliseconds timeout) override;
+  /// By SIGTERM.
+  void request_stop() override;
+  /// By SIGKILL.
+  void kill_all() override;
 
  private:
   struct Worker {
