@@ -91,6 +91,9 @@ Run make_again(const Run& recorded) {
             .slices = {}};
   SweepProgress progress({describe_run(recorded.spec)}, {1.0}, 1);
   progress.start(0, false);
+  // What others' results ended early is ended at the same place.
+  const bool stopped = recorded.summary.is_object() && recorded.summary.contains("stopped");
+  const std::int64_t end_after = stopped ? recorded.summary.at("epochs").get<std::int64_t>() : 0;
   const RunOutcome outcome = execute_run(recorded.spec, "",
                                          {.epoch = [&](const EpochResult& epoch) { again.epochs.push_back(epoch); },
                                           .progress =
@@ -98,7 +101,8 @@ Run make_again(const Run& recorded) {
                                                 progress.progress(0, where);
                                                 progress.refresh();
                                               },
-                                          .stop_requested = [] { return InterruptGuard::count() > 0; }});
+                                          .stop_requested = [] { return InterruptGuard::count() > 0; }},
+                                         {.pause_after = 0, .end_after = end_after});
   again.status = outcome.status;
   again.message = outcome.message;
   again.summary = outcome.summary;

@@ -5,7 +5,8 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <numeric>
+#include <functional>
+#include <map>
 
 #include "runners/mpi_job.h"
 #include "zoo/core/error.h"
@@ -79,18 +80,39 @@ void show_files(const std::vector<Run>& results, const std::string& out, const s
   for (const auto& file : {files.csv, files.json, files.html}) fmt::print("{}\n", file.string());
 }
 
-// The runs of a shard, with their estimates: the largest runs first, each to the shard that has least to do, so that
-// all take about as long. In the sweep's order.
+// Which runs must be made in one place: those that a search compares. Each other run stands alone.
+std::vector<std::vector<std::size_t>> inseparable(const std::vector<RunSpec>& runs) {
+  std::vector<std::vector<std::size_t>> groups;
+  std::map<nlohmann::json, std::size_t> places;
+  for (std::size_t run = 0; run < runs.size(); ++run) {
+    nlohmann::json axes = runs[run].axes;
+    if (runs[run].setting.contains("search")) {
+      axes.erase("lr");
+      axes.erase("seed");
+    }
+    const auto [place, is_new] = places.try_emplace({runs[run].subject, axes, runs[run].setting}, groups.size());
+    if (is_new) groups.emplace_back();
+    groups[place->second].push_back(run);
+  }
+  return groups;
+}
+
+// The runs of a shard, with their estimates: the largest first, each to the shard that has least to do, so that all
+// take about as long. In the sweep's order.
 void keep_shard(const Shard& shard, std::vector<RunSpec>& runs, std::vector<RunEstimate>& estimates) {
-  std::vector<std::size_t> order(runs.size());
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  std::ranges::stable_sort(order, std::greater(), [&](std::size_t run) { return estimates[run].flops; });
+  auto groups = inseparable(runs);
+  const auto work = [&](const std::vector<std::size_t>& group) {
+    double flops = 1;
+    for (const std::size_t run : group) flops += estimates[run].flops;
+    return flops;
+  };
+  std::ranges::stable_sort(groups, std::greater(), work);
   std::vector<double> load(static_cast<std::size_t>(shard.count), 0);
   std::vector<std::size_t> kept;
-  for (const std::size_t run : order) {
+  for (const auto& group : groups) {
     const auto least = std::ranges::min_element(load) - load.begin();
-    load[static_cast<std::size_t>(least)] += std::max(estimates[run].flops, 1.0);
-    if (least + 1 == shard.number) kept.push_back(run);
+    load[static_cast<std::size_t>(least)] += work(group);
+    if (least + 1 == shard.number) kept.insert(kept.end(), group.begin(), group.end());
   }
   std::ranges::sort(kept);
   std::vector<RunSpec> some;

@@ -199,6 +199,48 @@ TEST_F(Sweeps, WidthsAreMatchedAndBelongToTheLayer) {
   EXPECT_EQ(run_zoo({"reproduce", runs().at(0).id, "--store", store()}).exit_code, 0);
 }
 
+TEST_F(Sweeps, HalvingStopsTheWorseHalfAndSurvivesKills) {
+  const auto halving = [&](const std::string& name) {
+    Arguments arguments = sweep(name);
+    *std::next(std::ranges::find(arguments, "--lr")) = "0.03,0.01,0.003,0.0001";
+    *std::next(std::ranges::find(arguments, "--epochs")) = "16";
+    return arguments + Arguments{"--search", "halving", "--seeds", "0,1", "--stop-accuracy", "none"};
+  };
+  ASSERT_EQ(run_zoo(halving("whole")).exit_code, 0);
+  std::map<std::size_t, int> lengths;
+  std::string stopped;
+  for (const zoo::Run& run : runs("whole")) {
+    EXPECT_EQ(run.status, RunStatus::done);
+    EXPECT_EQ(run.summary.contains("stopped"), run.epochs.size() < 16);
+    EXPECT_EQ(run.slices.size(), 2U) << "what stops early is evaluated too";
+    ++lengths[run.epochs.size()];
+    if (run.epochs.size() == 4) stopped = run.id;
+  }
+  // Of four rates two stop after a quarter, one after half, for each of two layers and two seeds.
+  EXPECT_EQ(lengths, (std::map<std::size_t, int>{{4, 8}, {8, 4}, {16, 4}}));
+  EXPECT_EQ(run_zoo({"reproduce", stopped, "--store", store("whole")}).exit_code, 0);
+
+  for (const int milliseconds : {150, 250, 350}) {
+    run_process({.arguments = Arguments{ZOO_COMMAND} + halving("killed"),
+                 .time_limit = std::chrono::milliseconds(milliseconds)});
+  }
+  ASSERT_EQ(run_zoo(halving("killed")).exit_code, 0);
+  EXPECT_EQ(results("killed"), results("whole"));
+
+  // What a search compares stays in one shard.
+  std::size_t all = 0;
+  for (const std::string number : {"1", "2", "3"}) {
+    ASSERT_EQ(run_zoo(halving("shard" + number) + Arguments{"--shard", number + "/3"}).exit_code, 0);
+    if (number == "3") {
+      EXPECT_FALSE(std::filesystem::exists(store("shard3")) && !runs("shard3").empty());
+      continue;
+    }
+    all += runs("shard" + number).size();
+    EXPECT_EQ(runs("shard" + number).size(), 8U);
+  }
+  EXPECT_EQ(all, runs("whole").size());
+}
+
 TEST_F(Sweeps, WrongUseEndsWith2) {
   const struct {
     Arguments arguments;
@@ -220,6 +262,9 @@ TEST_F(Sweeps, WrongUseEndsWith2) {
       {{"mad", "--tasks", "compresion"}, "did you mean 'compression'"},
       {{"mad", "--quick", "--preset", "full"}, "contradict"},
       {{"mad", "--task", "mqar"}, "grid decides"},
+      {{"recall", "--search", "halfing", "--lr", "0.1,0.2"}, "did you mean 'halving'"},
+      {{"recall", "--search", "halving"}, "one learning rate"},
+      {{"recall", "--search", "halving", "--lr", "0.1,0.2,0.3", "--epochs", "2"}, "at least 4 epochs"},
       {{"recall", "--match", "parameters"}, "parameters=N"},
       {{"recall", "--match", "params=100"}, "Known: parameters, state, flops"},
       {{"recall", "--match", "state=1", "--layers", "attention"}, "no width"},

@@ -111,8 +111,9 @@ void check(const Whole& whole) {
   // The loss of those rows has the same gradient as the loss of the whole at those rows, finite for every parameter.
   const Tensor labels = Tensor::from<std::int32_t>({4}, {1, 0, 7, 10});
   const Tensor loss = ops::linear_cross_entropy(read, model.head().weight(), {}, labels);
-  const Tensor same = ops::linear_cross_entropy(
-      ops::gather_rows(ops::reshape(y, {batch * length, whole.d_model}), rows.indices), model.head().weight(), {}, labels);
+  const Tensor same =
+      ops::linear_cross_entropy(ops::gather_rows(ops::reshape(y, {batch * length, whole.d_model}), rows.indices),
+                                model.head().weight(), {}, labels);
   const Tensors inputs = variables(model);
   const Tensors gradients = grad(loss, inputs);
   const Tensors expected = grad(same, inputs);

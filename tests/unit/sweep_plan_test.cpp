@@ -190,12 +190,13 @@ TEST(Forecast, SpeedsComeFromEarlierRunsOrFromMeasuring) {
                    .epochs = {},
                    .slices = {}};
   std::vector<RunSpec> measured;
-  const auto speeds = training_speeds(
-      runs, estimates, {earlier}, [&](const RunSpec& spec, const std::string& checkpoint, const RunCallbacks&) {
-        EXPECT_TRUE(checkpoint.empty());
-        measured.push_back(spec);
-        return RunOutcome{RunStatus::done, "", {{"flops", 50.0}, {"train_seconds", 0.5}}, {}};
-      });
+  const auto speeds =
+      training_speeds(runs, estimates, {earlier},
+                      [&](const RunSpec& spec, const std::string& checkpoint, const RunCallbacks&, const RunLimits&) {
+                        EXPECT_TRUE(checkpoint.empty());
+                        measured.push_back(spec);
+                        return RunOutcome{RunStatus::done, "", {{"flops", 50.0}, {"train_seconds", 0.5}}, {}};
+                      });
   EXPECT_EQ(speeds.at("attention d_model 32").flops_per_second, 20);
   EXPECT_EQ(speeds.at("base_conv d_model 64").flops_per_second, 100);
   EXPECT_EQ(speeds.size(), 4U);

@@ -192,7 +192,8 @@ std::vector<WorkerMessage> serve(const ExecuteRun& execute, const std::string& r
 }
 
 TEST(ServeWorker, TellsEpochsProgressAndTheEnd) {
-  const auto execute = [](const RunSpec& spec, const std::string& checkpoint, const RunCallbacks& callbacks) {
+  const auto execute = [](const RunSpec& spec, const std::string& checkpoint, const RunCallbacks& callbacks,
+                          const RunLimits&) {
     EXPECT_EQ(spec.subject.at("layer"), "x");
     EXPECT_EQ(checkpoint, "there");
     EXPECT_FALSE(callbacks.stop_requested());
@@ -209,7 +210,7 @@ TEST(ServeWorker, TellsEpochsProgressAndTheEnd) {
 }
 
 TEST(ServeWorker, AnErrorIsAFailedRun) {
-  const auto fails = [](const RunSpec&, const std::string&, const RunCallbacks&) -> RunOutcome {
+  const auto fails = [](const RunSpec&, const std::string&, const RunCallbacks&, const RunLimits&) -> RunOutcome {
     throw Error("the disk is full");
   };
   const auto messages = serve(fails, write_request({}));

@@ -26,8 +26,8 @@ namespace zoo {
 ///          "backbone": "recall", "backbone_options": {}, "feed_forward": "none", "feed_forward_options": {}, "blocks":
 ///          2, "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.999, "epsilon": 1e-8, "weight_decay": 0.1},
 ///          "schedule": {"name": "cosine", "by": "epoch", "warmup": 0, "final": 0}, "clip": null, "precision": "f32"}
-///          and, only where they differ from this, "fresh_data": false (each epoch has examples of its own) and
-///          "tied_head": true.
+///          and, only where they differ from this, "fresh_data": false (each epoch has examples of its own),
+///          "tied_head": true, and "search": {"name": "halving", "rungs": [4, 8]} (see Stages).
 struct RunSpec {
   nlohmann::json subject;
   nlohmann::json axes;
@@ -72,9 +72,10 @@ struct Run {
   RunStatus status = RunStatus::running;
   std::string message;         ///< the reason of a failure; the step of a divergence
   nlohmann::json environment;  ///< code version, instruction set, threads, library versions, command: shown, not hashed
-  nlohmann::json summary;      ///< {"parameters", "flops", "epochs", "train_seconds"} once it has ended
-  std::string started;         ///< UTC, ISO 8601
-  std::string finished;        ///< UTC, ISO 8601; empty while running
+  nlohmann::json summary;      ///< {"parameters", "flops", "epochs", "train_seconds"} once it has ended, and "stopped"
+                           ///< where something ended it early
+  std::string started;   ///< UTC, ISO 8601
+  std::string finished;  ///< UTC, ISO 8601; empty while running
   std::vector<EpochResult> epochs;
   std::vector<SliceResult> slices;
 };

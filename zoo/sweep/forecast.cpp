@@ -47,7 +47,7 @@ TrainingSpeed measured_speed(RunSpec spec, const ExecuteRun& execute) {
   // The first also pays for memory and for kernels made for these shapes, and any may be disturbed: the best counts.
   double speed = 0;
   for (int repetition = 0; repetition < 3; ++repetition) {
-    const RunOutcome outcome = execute(spec, "", {});
+    const RunOutcome outcome = execute(spec, "", {}, {});
     const double seconds = outcome.summary.value("train_seconds", 0.0);
     if (seconds > 0) speed = std::max(speed, outcome.summary.value("flops", 0.0) / seconds);
   }

@@ -11,6 +11,7 @@
 #include "zoo/core/task.h"
 #include "zoo/nn/backbone.h"
 #include "zoo/report/names.h"
+#include "zoo/sweep/halving.h"
 #include "zoo/sweep/subjects.h"
 
 namespace zoo {
@@ -100,6 +101,9 @@ json setting_of(const SweepSettings& settings) {
   // Left out where they are as ever, so that runs of earlier versions keep their names.
   if (settings.fresh_data) setting["fresh_data"] = true;
   if (!settings.tied_head) setting["tied_head"] = false;
+  if (settings.halving) {
+    setting["search"] = {{"name", "halving"}, {"rungs", halving_rungs(settings.lr.size(), settings.epochs)}};
+  }
   return setting;
 }
 

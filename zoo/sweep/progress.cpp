@@ -58,6 +58,11 @@ void SweepProgress::progress(std::size_t job, const RunProgress& progress) {
   running_[job] = progress;
 }
 
+void SweepProgress::pause(std::size_t job) {
+  work_.pause(job, now());
+  running_.erase(job);
+}
+
 void SweepProgress::finish(std::size_t job, const std::string& words) {
   work_.finish(job, now());
   running_.erase(job);

@@ -23,6 +23,8 @@ class SweepProgress {
 
   void start(std::size_t job, bool resumed);
   void progress(std::size_t job, const RunProgress& progress);
+  /// It waits for others.
+  void pause(std::size_t job);
   /// Prints "[3/8] NAME: WORDS".
   void finish(std::size_t job, const std::string& words);
   /// Prints a line of its own.

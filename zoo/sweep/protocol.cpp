@@ -117,7 +117,9 @@ std::string write_request(const WorkerRequest& request) {
   return line_of({{"subject", request.spec.subject},
                   {"axes", request.spec.axes},
                   {"setting", request.spec.setting},
-                  {"checkpoint", request.checkpoint_path}});
+                  {"checkpoint", request.checkpoint_path},
+                  {"pause_after", request.limits.pause_after},
+                  {"end_after", request.limits.end_after}});
 }
 
 std::string write_message(const WorkerMessage& message) {
@@ -128,7 +130,9 @@ WorkerRequest read_request(const std::string& line) {
   try {
     const json request = json::parse(line);
     return {.spec = {.subject = request.at("subject"), .axes = request.at("axes"), .setting = request.at("setting")},
-            .checkpoint_path = request.at("checkpoint").get<std::string>()};
+            .checkpoint_path = request.at("checkpoint").get<std::string>(),
+            .limits = {.pause_after = request.at("pause_after").get<std::int64_t>(),
+                       .end_after = request.at("end_after").get<std::int64_t>()}};
   } catch (const json::exception& error) {
     throw Error("a worker expects one line of JSON that describes a run on its standard input: {}", error.what());
   }

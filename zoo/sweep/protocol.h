@@ -15,6 +15,7 @@ namespace zoo {
 struct WorkerRequest {
   RunSpec spec;
   std::string checkpoint_path;
+  RunLimits limits = {};
 };
 
 /// How a run ended: its outcome, or `failed` with the reason.

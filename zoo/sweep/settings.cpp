@@ -94,6 +94,14 @@ bool constant_rate_of(const Merged& merged) {
                    unknown_name_message("schedule", given->value, std::vector<std::string>{"cosine", "constant"}));
 }
 
+bool halving_of(const Merged& merged) {
+  const Ranked* given = merged.find("search");
+  if (given == nullptr || given->value == "list") return false;
+  if (given->value == "halving") return true;
+  throw UsageError("--search: {}",
+                   unknown_name_message("search", given->value, std::vector<std::string>{"list", "halving"}));
+}
+
 double final_rate_of(const Merged& merged) {
   const Ranked* given = merged.find("final-lr");
   const double rate = given == nullptr ? 0 : parse_real("--final-lr", given->value);
@@ -112,6 +120,7 @@ const std::vector<SettingName>& setting_names() {
       {"d-model", false, "widths"},
       {"match", false, "instead of widths: each layer's that is nearest to parameters=N, state=BYTES or flops=N"},
       {"lr", false, "learning rates"},
+      {"search", false, "of the learning rate: list (train all) or halving (the worse half stops early) (list)"},
       {"seeds", false, "seeds of data and weights"},
       {"seq-len", false, "sequence lengths T, in pairs with --kv-pairs"},
       {"kv-pairs", false, "key-value pairs in a sequence"},
@@ -170,6 +179,7 @@ SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {
   settings.task_options = options_of(merged, "task", "task-option");
   settings.epochs = parse_integer("--epochs", merged.get("epochs"), 1);
   settings.fresh_data = boolean_of(merged, "fresh-data", false);
+  settings.halving = halving_of(merged);
   settings.constant_rate = constant_rate_of(merged);
   settings.final_lr = final_rate_of(merged);
   settings.tied_head = boolean_of(merged, "tied-head", true);

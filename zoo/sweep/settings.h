@@ -38,6 +38,7 @@ struct SweepSettings {
   bool constant_rate = false;  ///< the learning rate stays, instead of following a cosine by epoch
   double final_lr = 0;         ///< where the cosine ends
   bool tied_head = true;
+  bool halving = false;  ///< learning rates are searched by successive halving, instead of all being trained
 };
 
 /// Settings as somebody wrote them: names as on the command line without the dashes, values as text. The repeatable

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "zoo/core/error.h"
+#include "zoo/sweep/halving.h"
 #include "zoo/sweep/interrupt.h"
 #include "zoo/sweep/plan.h"
 #include "zoo/sweep/progress.h"
@@ -28,15 +29,24 @@ constexpr auto tick = std::chrono::milliseconds(200);
 class Sweep {
  public:
   Sweep(const SweepRequest& request, Store& store)
-      : request_(request), store_(store), checkpoints_(checkpoint_directory(request.store_path)) {
+      : request_(request),
+        store_(store),
+        checkpoints_(checkpoint_directory(request.store_path)),
+        jobs_(request.runs.size()),
+        stages_(request.runs) {
     for (std::size_t run = 0; run < request.runs.size(); ++run) {
       ids_.push_back(request.runs[run].id());
-      if (is_finished(store, ids_.back())) {
+      const auto known = store.find(ids_.back());
+      const bool finished = known && is_finished(known->status);
+      if (known) stages_.know(run, known->epochs, finished, known->status != RunStatus::diverged);
+      if (finished) {
         ++result_.skipped;
       } else {
+        jobs_[run] = todo_.size();
         todo_.push_back(run);
       }
     }
+    stages_.begin();
     result_.left = static_cast<int>(todo_.size());
   }
 
@@ -76,10 +86,9 @@ class Sweep {
   }
 
   void work_through(Workers& pool, SweepProgress& progress) {
-    std::size_t next = 0;
     int signals = 0;
     steady_clock::time_point stop_by;
-    while (!pool.idle() || (signals == 0 && next < todo_.size())) {
+    while (!pool.idle() || (signals == 0 && !stages_.empty())) {
       const int seen = InterruptGuard::count();
       if (signals == 0 && seen > 0) {
         progress.note("stopping: workers are saving their checkpoints (once more Ctrl-C: at once, from the last ones)");
@@ -90,7 +99,7 @@ class Sweep {
         pool.kill_all();
       }
       signals = seen;
-      while (signals == 0 && next < todo_.size() && pool.has_free_slot()) start(next++, pool, progress);
+      while (signals == 0 && !stages_.empty() && pool.has_free_slot()) start(stages_.next(), pool, progress);
       for (const WorkerEvent& event : pool.wait(tick)) {
         std::visit([&](const auto& message) { hear(event.job, message, progress); }, event.message);
       }
@@ -98,9 +107,10 @@ class Sweep {
     }
   }
 
-  void start(std::size_t job, Workers& pool, SweepProgress& progress) {
-    const RunSpec& spec = request_.runs[todo_[job]];
-    const std::string& id = ids_[todo_[job]];
+  void start(const Stage& stage, Workers& pool, SweepProgress& progress) {
+    const RunSpec& spec = request_.runs[stage.job];
+    const std::string& id = ids_[stage.job];
+    const std::size_t job = jobs_[stage.job];
     const std::string checkpoint = (std::filesystem::path(checkpoints_) / (id + ".safetensors")).string();
     std::int64_t epochs = checkpoint_epochs(spec, checkpoint);
     // A checkpoint may be ahead of the store, when this process died between the two, or the store is a new one. What
@@ -113,20 +123,31 @@ class Sweep {
       epochs = 0;
     }
     store_.begin(spec, request_.environment, epochs);
-    pool.start(job, {.spec = spec, .checkpoint_path = checkpoint});
+    pool.start(job, {.spec = spec,
+                     .checkpoint_path = checkpoint,
+                     .limits = {.pause_after = stage.pause_after, .end_after = stage.end_after}});
     progress.start(job, std::filesystem::exists(checkpoint));
   }
 
   void hear(std::size_t job, const RunProgress& report, SweepProgress& progress) { progress.progress(job, report); }
 
-  void hear(std::size_t job, const EpochResult& epoch, SweepProgress&) { store_.add_epoch(ids_[todo_[job]], epoch); }
+  void hear(std::size_t job, const EpochResult& epoch, SweepProgress&) {
+    store_.add_epoch(ids_[todo_[job]], epoch);
+    stages_.epoch(todo_[job], epoch);
+  }
 
   void hear(std::size_t job, const RunEnd& end, SweepProgress& progress) {
     const bool stopped =
         result_.interrupted && (end.status == RunStatus::failed || end.status == RunStatus::interrupted);
     const RunStatus status = stopped ? RunStatus::interrupted : end.status;
     store_.finish(ids_[todo_[job]], status, stopped ? "stopped by a signal" : end.message, end.summary, end.slices);
+    if (status == RunStatus::interrupted && !stopped) {
+      progress.pause(job);
+      stages_.paused(todo_[job]);
+      return;
+    }
     if (!stopped) --result_.left;
+    stages_.ended(todo_[job], status == RunStatus::done);
     result_.done += status == RunStatus::done ? 1 : 0;
     result_.diverged += status == RunStatus::diverged ? 1 : 0;
     result_.failed += status == RunStatus::failed ? 1 : 0;
@@ -161,6 +182,8 @@ class Sweep {
   std::string checkpoints_;
   std::vector<std::string> ids_;   // of all runs
   std::vector<std::size_t> todo_;  // job -> run
+  std::vector<std::size_t> jobs_;  // run -> job, of those to do
+  Stages stages_;                  // by run
   SweepResult result_;
 };
 
@@ -175,9 +198,13 @@ SweepResult run_sweep(const SweepRequest& request, Store& store) {
   return Sweep(request, store).make();
 }
 
+bool is_finished(RunStatus status) {
+  return status == RunStatus::done || status == RunStatus::diverged;
+}
+
 bool is_finished(const Store& store, const std::string& id) {
   const auto run = store.find(id);
-  return run && (run->status == RunStatus::done || run->status == RunStatus::diverged);
+  return run && is_finished(run->status);
 }
 
 std::string checkpoint_directory(const std::string& store_path) {

@@ -44,6 +44,7 @@ struct SweepResult {
 SweepResult run_sweep(const SweepRequest& request, Store& store);
 
 /// Whether the store has this run's results (done or diverged), so that it is not made again.
+bool is_finished(RunStatus status);
 bool is_finished(const Store& store, const std::string& id);
 
 /// The folder beside a store where unfinished runs keep their checkpoints.

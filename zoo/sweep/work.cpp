@@ -25,8 +25,15 @@ void WorkTracker::start(std::size_t job, double now) {
 }
 
 void WorkTracker::resume(std::size_t job, double now) {
-  start(job, now);
-  jobs_[job].first_fraction.reset();
+  const bool was_here = jobs_[job].seconds > 0;  // paused by this sweep
+  jobs_[job].state = State::running;
+  jobs_[job].started = now;
+  if (!was_here) jobs_[job].first_fraction.reset();
+}
+
+void WorkTracker::pause(std::size_t job, double now) {
+  jobs_[job].state = State::waiting;
+  jobs_[job].seconds += now - jobs_[job].started;
 }
 
 void WorkTracker::progress(std::size_t job, double fraction) {
@@ -37,7 +44,7 @@ void WorkTracker::progress(std::size_t job, double fraction) {
 
 void WorkTracker::finish(std::size_t job, double now) {
   jobs_[job].state = State::finished;
-  jobs_[job].seconds = now - jobs_[job].started;
+  jobs_[job].seconds += now - jobs_[job].started;
   jobs_[job].fraction = 1;
 }
 
@@ -57,12 +64,10 @@ std::optional<double> WorkTracker::seconds_left(double now) const {
   std::vector<double> running;
   std::vector<double> waiting;
   for (const Job& job : jobs_) {
-    if (job.state == State::waiting) {
-      waiting.push_back(job.work);
-      continue;
-    }
+    if (job.state == State::waiting) waiting.push_back((1 - job.fraction) * job.work);
+    if (job.state == State::waiting && job.seconds == 0) continue;
     done += (job.fraction - job.first_fraction.value_or(job.fraction)) * job.work;
-    seconds += job.state == State::finished ? job.seconds : now - job.started;
+    seconds += job.seconds + (job.state == State::running ? now - job.started : 0);
     if (job.state == State::running) running.push_back((1 - job.fraction) * job.work);
   }
   if (done <= 0 || seconds <= 0) return std::nullopt;

@@ -21,6 +21,8 @@ class WorkTracker {
   /// first report is where it starts.
   void resume(std::size_t job, double now);
   void progress(std::size_t job, double fraction);
+  /// It waits for others, and is gone on with by resume().
+  void pause(std::size_t job, double now);
   void finish(std::size_t job, double now);
 
   /// Of all work, from 0 to 1.
@@ -36,7 +38,7 @@ class WorkTracker {
     double fraction = 0;
     std::optional<double> first_fraction;  // where this sweep took it up
     double started = 0;
-    double seconds = 0;  // spent on it, once finished
+    double seconds = 0;  // spent on it before it was last started, or until it finished
   };
 
   std::vector<Job> jobs_;

@@ -48,7 +48,8 @@ int serve_worker(const ExecuteRun& execute, int requests, int records) {
     end = execute(request.spec, request.checkpoint_path,
                   {.epoch = [&](const EpochResult& epoch) { write_all(records, write_message(epoch)); },
                    .progress = [&](const RunProgress& progress) { write_all(records, write_message(progress)); },
-                   .stop_requested = [] { return InterruptGuard::count() > 0; }});
+                   .stop_requested = [] { return InterruptGuard::count() > 0; }},
+                  request.limits);
   } catch (const std::bad_alloc&) {
     end = {.status = RunStatus::failed, .message = "out of memory", .summary = nlohmann::json::object(), .slices = {}};
   } catch (const std::exception& error) {

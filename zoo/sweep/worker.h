@@ -8,8 +8,8 @@
 namespace zoo {
 
 /// Trains one run: execute_run, or a double in tests.
-using ExecuteRun =
-    std::function<RunOutcome(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks)>;
+using ExecuteRun = std::function<RunOutcome(const RunSpec& spec, const std::string& checkpoint_path,
+                                            const RunCallbacks& callbacks, const RunLimits& limits)>;
 
 /// Where a worker writes its records; its standard output and error are free for whatever a layer prints.
 inline constexpr int worker_record_fd = 3;

@@ -32,12 +32,13 @@ nlohmann::json slice_of(const TaskPart& part) {
 // One run under way.
 class TrainingRun {
  public:
-  TrainingRun(const RunSpec& spec, std::string checkpoint_path, const RunCallbacks& callbacks)
+  TrainingRun(const RunSpec& spec, std::string checkpoint_path, const RunCallbacks& callbacks, const RunLimits& limits)
       : id_(spec.id()),
         settings_(read_settings(spec)),
         trainer_(settings_),
         checkpoint_path_(std::move(checkpoint_path)),
         callbacks_(callbacks),
+        limits_(limits),
         last_checkpoint_(Clock::now()) {
     if (auto position = read_checkpoint(checkpoint_path_, id_, &trainer_)) position_ = *position;
     resumed_seconds_ = position_.seconds;
@@ -45,10 +46,21 @@ class TrainingRun {
   }
 
   RunOutcome run() {
-    while (position_.epochs < settings_.epochs && !solved()) {
+    while (position_.epochs < settings_.epochs && !solved() && !at(limits_.end_after)) {
+      if (at(limits_.pause_after)) {
+        return {.status = RunStatus::interrupted,
+                .message = fmt::format("waits after epoch {} for the other learning rates", position_.epochs),
+                .summary = summary(),
+                .slices = {}};
+      }
       if (const auto ended = train_epoch()) return *ended;
     }
     RunOutcome outcome{.status = RunStatus::done, .message = "", .summary = summary(), .slices = {}};
+    if (at(limits_.end_after) && position_.epochs < settings_.epochs && !solved()) {
+      outcome.message =
+          fmt::format("ended after {} of {} epochs: better learning rates went on", position_.epochs, settings_.epochs);
+      outcome.summary["stopped"] = "halving";
+    }
     for (std::size_t i = 0; i < std::max(settings_.validation.size(), settings_.test.size()); ++i) {
       if (i < settings_.validation.size()) {
         outcome.slices.push_back(evaluate(settings_.validation[i], Split::validation));
@@ -63,6 +75,8 @@ class TrainingRun {
   bool solved() const {
     return settings_.stop_accuracy && position_.epochs > 0 && position_.validation_accuracy > *settings_.stop_accuracy;
   }
+
+  bool at(std::int64_t epochs) const { return epochs > 0 && position_.epochs >= epochs; }
 
   // Trains to the end of the epoch that the position lies in; returns how the run ended if it did.
   std::optional<RunOutcome> train_epoch() {
@@ -207,6 +221,7 @@ class TrainingRun {
   Trainer trainer_;
   std::string checkpoint_path_;
   const RunCallbacks& callbacks_;
+  RunLimits limits_;
   RunPosition position_;
   Batch batch_;
   Clock::time_point began_ = Clock::now();
@@ -219,8 +234,9 @@ class TrainingRun {
 
 }  // namespace
 
-RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks) {
-  return TrainingRun(spec, checkpoint_path, callbacks).run();
+RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks,
+                       const RunLimits& limits) {
+  return TrainingRun(spec, checkpoint_path, callbacks, limits).run();
 }
 
 std::int64_t checkpoint_epochs(const RunSpec& spec, const std::string& checkpoint_path) {

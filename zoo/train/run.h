@@ -31,13 +31,20 @@ struct RunCallbacks {
   std::function<bool()> stop_requested;              ///< true: checkpoint and return `interrupted`
 };
 
+/// How far a run is to be made, in epochs from its beginning; 0: to its end.
+struct RunLimits {
+  std::int64_t pause_after = 0;  ///< then it returns `interrupted`, to be gone on with from its checkpoint
+  std::int64_t end_after = 0;    ///< then it is evaluated and done, its summary's "stopped" saying "halving"
+};
+
 /// Trains and evaluates the run that `spec` describes, on this thread with zoo::threads() threads. When
 /// `checkpoint_path` is not empty, a checkpoint is written there (atomically) after each epoch and at least every five
 /// minutes, an existing one is continued from, bit for bit as if there had been no pause (callbacks are made only for
 /// epochs after it; `resumed_epochs` of checkpoint_epochs()), and it is removed at the end. A checkpoint that cannot be
 /// read, or of another run, is ignored with a warning on stderr. Throws UsageError for a spec that cannot be met, Error
 /// for a failure.
-RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks);
+RunOutcome execute_run(const RunSpec& spec, const std::string& checkpoint_path, const RunCallbacks& callbacks,
+                       const RunLimits& limits = {});
 
 /// Whole epochs in the checkpoint at this path, 0 when there is none or it cannot be used for `spec`.
 std::int64_t checkpoint_epochs(const RunSpec& spec, const std::string& checkpoint_path);

@@ -163,6 +163,7 @@ RunSettings read_settings(const RunSpec& spec) {
   if (const auto precision = setting.get<std::string>("precision"); precision != "f32") {
     throw UsageError("unknown precision '{}'; known is f32", precision);
   }
+  if (spec.setting.contains("search")) setting.raw("search");  // which runs go on is the sweep's to know
   settings.fresh_data = setting.get_or("fresh_data", false);
   settings.model.tied_head = setting.get_or("tied_head", true);
   setting.finish();
