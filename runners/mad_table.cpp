@@ -11,6 +11,7 @@
 #include "zoo/report/format.h"
 #include "zoo/report/names.h"
 #include "zoo/report/text_table.h"
+#include "zoo/sweep/plan.h"
 
 namespace zoo {
 
@@ -79,7 +80,7 @@ std::string mad_table(std::span<const Run> runs) {
   bool all_complete = true;
   for (const Run& run : runs) {
     const std::string task = run.spec.setting.at("task");
-    const std::pair row(run.spec.subject, run.spec.axes.at("d_model").get<std::int64_t>());
+    const std::pair row(run.spec.subject, width_of(run.spec));
     if (std::ranges::find(tasks, task) == tasks.end()) tasks.push_back(task);
     if (std::ranges::find(subjects, run.spec.subject) == subjects.end()) subjects.push_back(run.spec.subject);
     if (std::ranges::find(rows, row) == rows.end()) rows.push_back(row);

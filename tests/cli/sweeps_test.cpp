@@ -116,6 +116,89 @@ TEST_F(Sweeps, ShardsTogetherAreTheSweep) {
       << "runs that are there twice count once";
 }
 
+TEST_F(Sweeps, MadHasTheGridOfThePaper) {
+  const Arguments small = {"mad",       "--layers", "attention", "--d-model", "16", "--feed-forward-option",
+                           "hidden=16", "--dry-run"};
+  // Variants of the six tasks (11 + 14 + 11 + 13 + 11 + 6) at three learning rates and two weight decays.
+  const ProcessResult full = run_zoo(small);
+  ASSERT_EQ(full.exit_code, 0) << full.error;
+  EXPECT_THAT(full.output, HasSubstr("396 runs"));
+  EXPECT_THAT(run_zoo(small + Arguments{"--quick"}).output, HasSubstr("6 runs"));
+  EXPECT_THAT(run_zoo(small + Arguments{"--quick", "--seeds", "0,1,2", "--tasks", "compression,memorization"}).output,
+              HasSubstr("6 runs"));
+}
+
+TEST_F(Sweeps, MadPrintsItsTable) {
+  const ProcessResult result = run_zoo({"mad",
+                                        "--quick",
+                                        "--layers",
+                                        "gla,rnn",
+                                        "--d-model",
+                                        "16",
+                                        "--train-examples",
+                                        "256",
+                                        "--test-examples",
+                                        "32",
+                                        "--batch-size",
+                                        "32",
+                                        "--epochs",
+                                        "1",
+                                        "--tasks",
+                                        "in_context_recall,compression",
+                                        "--store",
+                                        store(),
+                                        "--out",
+                                        directory_ / "out"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_THAT(result.output,
+              AllOf(HasSubstr("in_context_recall"), HasSubstr("average"), HasSubstr("gla"), HasSubstr("rnn")));
+  // The average is that of the columns, to the digits that are shown.
+  std::map<std::string, std::vector<double>> rows;
+  std::istringstream text(result.output);
+  for (std::string line; std::getline(text, line);) {
+    std::istringstream words(line);
+    std::string layer, width, figure;
+    words >> layer >> width;
+    if (layer != "gla" && layer != "rnn") continue;
+    while (words >> figure) {
+      if (figure.front() != '(') rows[layer].push_back(std::stod(figure));
+    }
+  }
+  ASSERT_EQ(rows.size(), 2U) << result.output;
+  for (const auto& [layer, figures] : rows) {
+    ASSERT_EQ(figures.size(), 3U) << result.output;
+    EXPECT_NEAR(figures[2], (figures[0] + figures[1]) / 2, 0.11) << layer;
+  }
+}
+
+TEST_F(Sweeps, WidthsAreMatchedAndBelongToTheLayer) {
+  const Arguments matched = {"recall",
+                             "--layers",
+                             "attention,mamba",
+                             "--match",
+                             "parameters=20000",
+                             "--train-examples",
+                             "64",
+                             "--test-examples",
+                             "16",
+                             "--epochs",
+                             "1",
+                             "--store",
+                             store(),
+                             "--out",
+                             directory_ / "out"};
+  const ProcessResult result = run_zoo(matched);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  std::set<std::int64_t> widths;
+  for (const zoo::Run& run : runs()) {
+    EXPECT_FALSE(run.spec.axes.contains("d_model"));
+    widths.insert(run.spec.subject.at("d_model").get<std::int64_t>());
+    EXPECT_NEAR(run.summary.at("parameters").get<double>(), 20000, 5000) << run.spec.subject;
+  }
+  EXPECT_EQ(widths.size(), 2U) << "attention and mamba of one width have not as many parameters";
+  EXPECT_EQ(run_zoo({"reproduce", runs().at(0).id, "--store", store()}).exit_code, 0);
+}
+
 TEST_F(Sweeps, WrongUseEndsWith2) {
   const struct {
     Arguments arguments;
@@ -134,6 +217,13 @@ TEST_F(Sweeps, WrongUseEndsWith2) {
       {{"longrange", "--tasks", "mqar", "--test-len", "3^2"}, "power of two"},
       {{"longrange", "--tasks", "mqar", "--test-len", "64,2^6"}, "64 twice"},
       {{"longrange", "--tasks", "mqr"}, "did you mean 'mqar'"},
+      {{"mad", "--tasks", "compresion"}, "did you mean 'compression'"},
+      {{"mad", "--quick", "--preset", "full"}, "contradict"},
+      {{"mad", "--task", "mqar"}, "grid decides"},
+      {{"recall", "--match", "parameters"}, "parameters=N"},
+      {{"recall", "--match", "params=100"}, "Known: parameters, state, flops"},
+      {{"recall", "--match", "state=1", "--layers", "attention"}, "no width"},
+      {{"recall", "--match", "state=1000", "--d-model", "64"}, "contradict"},
   };
   for (const auto& wrong : cases) {
     const ProcessResult result = run_zoo(wrong.arguments, {.directory = directory_.path()});

@@ -17,7 +17,8 @@ volatile int zero = 0;
 volatile int quotient = 7;
 int* volatile nowhere = nullptr;
 
-void go_wrong() {
+// Its faults are meant: a sanitizer must let them happen.
+__attribute__((no_sanitize("undefined"))) void go_wrong() {
   if (fault("exception")) throw std::runtime_error("the moon is full");
   if (fault("odd exception")) throw 7;
   if (fault("usage error")) throw zoo::UsageError("d_model must be divisible by seven");

@@ -21,7 +21,6 @@ namespace zoo {
 namespace {
 
 using ::testing::AllOf;
-using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
 // A shell script in the place of `zoo worker`; it gets the request in $request.

@@ -45,7 +45,7 @@ TEST_P(TaskTraining, AModelLearnsOneBatch) {
   for (const json& options : task.test_cases) {
     SCOPED_TRACE(options.dump());
     // Attention over more positions would take all the time there is for tests.
-    if (make_task(task.name, options)->seq_len() > 2048) continue;
+    if (make_task(task.name, options)->seq_len() > 1000) continue;
     const RunSettings settings = read_settings(run_of(task, options));
     Trainer trainer(settings);
     Batch batch;

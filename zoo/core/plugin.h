@@ -16,8 +16,10 @@
 
 // The linker's names for the section's ends. They are hidden, so each shared object sees its own section, and weak, so
 // a program without entries links.
+// NOLINTBEGIN(bugprone-reserved-identifier)
 extern "C" [[gnu::visibility("hidden"), gnu::weak]] const zoo::RegisterFunction __start_zoo_entries[];
 extern "C" [[gnu::visibility("hidden"), gnu::weak]] const zoo::RegisterFunction __stop_zoo_entries[];
+// NOLINTEND(bugprone-reserved-identifier)
 
 /// The registration functions of the shared object that this is compiled into.
 extern "C" [[gnu::visibility("default"), gnu::used]] inline zoo::PluginEntries zoo_plugin_entries() {

@@ -26,6 +26,7 @@ constexpr bool caching = true;
 constexpr std::size_t alignment = 64;
 constexpr std::size_t huge_page = std::size_t{2} << 20;
 constexpr std::size_t guard_bytes = 64;
+constexpr std::size_t classes = 400;  // the largest has more bytes than any machine
 constexpr unsigned char guard_pattern = 0xA5;
 
 // Size classes: multiples of 64 bytes up to 512, then eight to each doubling, so at most an eighth is wasted.
@@ -51,6 +52,7 @@ class Pool {
  public:
   void* allocate(std::size_t bytes) {
     const std::size_t index = class_of(bytes);
+    if (index >= classes) throw std::bad_alloc();
     const std::size_t size = class_bytes(index);
     {
       const std::lock_guard lock(mutex_);
@@ -117,7 +119,7 @@ class Pool {
   }
 
   std::mutex mutex_;
-  std::array<FreeBlock*, 8 * 50> free_{};
+  std::array<FreeBlock*, classes> free_{};
   PoolStatistics statistics_;
 };
 

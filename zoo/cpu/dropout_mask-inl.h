@@ -13,6 +13,7 @@
 #endif
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "hwy/highway.h"
@@ -76,7 +77,7 @@ HWY_INLINE void dropout_numbers(RandomKey key, std::uint64_t block, std::int64_t
     const std::int64_t wanted = std::min(lanes, blocks - done);
     for (std::int64_t lane = 0; lane < wanted; ++lane) {
       std::uint16_t* out = numbers + (done + lane) * 8;
-      for (int i = 0; i < 4; ++i) {
+      for (std::int64_t i = 0; i < 4; ++i) {
         out[2 * i] = static_cast<std::uint16_t>(words[i][lane]);
         out[2 * i + 1] = static_cast<std::uint16_t>(words[i][lane] >> 16);
       }
@@ -86,7 +87,7 @@ HWY_INLINE void dropout_numbers(RandomKey key, std::uint64_t block, std::int64_t
 
 /// The smallest number that keeps.
 inline std::uint32_t dropout_threshold(double probability) {
-  return static_cast<std::uint32_t>(probability * 65536 + 0.5);
+  return static_cast<std::uint32_t>(std::lround(probability * 65536));
 }
 
 /// Calls body(i, n, numbers) for neighbouring parts [i, i + n) of [0, count), with numbers[j] that of element first + i

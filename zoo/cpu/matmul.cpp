@@ -113,7 +113,7 @@ class Primitive {
 // waiting for it on a busy machine, costs more than the arithmetic. Within a parallel part oneDNN makes a primitive for
 // one thread.
 int threads_for(const MatmulShape& shape) {
-  constexpr std::int64_t worth_a_second = 512 * 128 * 128;
+  constexpr std::int64_t worth_a_second = std::int64_t{512} * 128 * 128;
   const bool small = shape.batch * shape.m * shape.n * shape.k < worth_a_second;
   return small || omp_in_parallel() ? 1 : threads();
 }

@@ -13,7 +13,8 @@ namespace zoo {
 /// What identifies a run. `subject`: the layer, its options, what it asks of the backbone. `axes`: what the sweep
 /// varies. `setting`: all else. Two runs are compared in one table only when their settings are equal.
 ///
-/// subject  {"layer": "attention", "layer_options": {"attention": {every option}}}
+/// subject  {"layer": "attention", "layer_options": {"attention": {every option}}}, and "d_model" where the width was
+///          chosen to match other layers, which is then no axis
 /// axes     {"d_model": 64, "lr": 1e-3, "seed": 0, "cell": {"batch_size": 512, "train": [part, ...], "test": [part,
 /// ...]}}
 ///          a part is {"seq_len": 64, "kv_pairs": 4, "examples": 100000}: the task's options that make the cell, and

@@ -24,7 +24,8 @@ class ShortConv {
   ShortConv() = default;
   ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel)
       : ShortConv(builder, name, channels, kernel, Settings{}) {}
-  ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel, Settings settings)
+  ShortConv(Builder& builder, std::string_view name, std::int64_t channels, std::int64_t kernel,
+            const Settings& settings)
       : name_(name), channels_(channels), kernel_(kernel) {
     const Initializer initializer = Initializer::uniform(1 / std::sqrt(static_cast<double>(kernel)));
     weight_ = builder.parameter(name_ + ".weight", {channels, 1, kernel}, settings.weight.value_or(initializer));

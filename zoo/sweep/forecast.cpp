@@ -18,8 +18,8 @@ TrainingSpeed speed_of_earlier(const RunSpec& spec, const std::vector<Run>& earl
   double seconds = 0;
   int count = 0;
   for (const Run& run : earlier) {
-    const bool alike = run.spec.subject == spec.subject && run.spec.setting == spec.setting &&
-                       run.spec.axes.at("d_model") == spec.axes.at("d_model");
+    const bool alike =
+        run.spec.subject == spec.subject && run.spec.setting == spec.setting && width_of(run.spec) == width_of(spec);
     if (run.status != RunStatus::done || !alike || !run.summary.contains("flops")) continue;
     flops += run.summary.at("flops").get<double>();
     seconds += run.summary.value("train_seconds", 0.0);
@@ -57,8 +57,7 @@ TrainingSpeed measured_speed(RunSpec spec, const ExecuteRun& execute) {
 }  // namespace
 
 std::string speed_key(const RunSpec& spec) {
-  return fmt::format("{} d_model {}", spec.subject.at("layer").get<std::string>(),
-                     spec.axes.at("d_model").get<std::int64_t>());
+  return fmt::format("{} d_model {}", spec.subject.at("layer").get<std::string>(), width_of(spec));
 }
 
 std::map<std::string, TrainingSpeed> training_speeds(const std::vector<RunSpec>& runs,

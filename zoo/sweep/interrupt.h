@@ -10,7 +10,7 @@ namespace zoo {
 /// One at a time in a process.
 class InterruptGuard {
  public:
-  explicit InterruptGuard(std::initializer_list<int> signals = {SIGINT, SIGTERM, SIGHUP});
+  InterruptGuard(std::initializer_list<int> signals = {SIGINT, SIGTERM, SIGHUP});
   ~InterruptGuard();
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;

@@ -173,6 +173,21 @@ std::string describe_parts(const json& parts) {
   return text;
 }
 
+// Moves the width from the axes to the subject, chosen so that the run has what is asked for.
+void match_width(const Match& match, RunSpec& run, std::map<std::pair<json, json>, std::int64_t>& known) {
+  const auto [width, is_new] = known.try_emplace({run.subject, run.axes.at("cell")});
+  run.axes.erase("d_model");
+  if (is_new) {
+    const auto at_width = [&](std::int64_t d_model) {
+      RunSpec changed = run;
+      changed.subject["d_model"] = d_model;
+      return changed;
+    };
+    width->second = matched_width(match, at_width, estimate_run);
+  }
+  run.subject["d_model"] = width->second;
+}
+
 // Why the examples of a cell cannot be made, or "".
 std::string cell_problem(const json& cell, const json& setting) {
   std::set<std::string> problems;
@@ -203,19 +218,29 @@ std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
   std::ranges::stable_sort(cells, {}, training_tokens);
   std::vector<std::int64_t> widths = settings.d_model;
   std::ranges::sort(widths);
+  if (settings.match) widths = {0};  // chosen below
 
   std::vector<RunSpec> runs;
+  std::map<std::pair<json, json>, std::int64_t> matched;  // by subject and cell
   for (const std::int64_t seed : settings.seeds) {
     for (const json& cell : cells) {
       for (const std::int64_t d_model : widths) {
         for (const double lr : settings.lr) {
           const json axes = {{"d_model", d_model}, {"lr", lr}, {"seed", seed}, {"cell", cell}};
-          for (const json& subject : subjects) runs.push_back({subject, axes, setting});
+          for (const json& subject : subjects) {
+            runs.push_back({subject, axes, setting});
+            if (settings.match) match_width(*settings.match, runs.back(), matched);
+          }
         }
       }
     }
   }
   return runs;
+}
+
+std::int64_t width_of(const RunSpec& spec) {
+  return spec.axes.contains("d_model") ? spec.axes.at("d_model").get<std::int64_t>()
+                                       : spec.subject.at("d_model").get<std::int64_t>();
 }
 
 std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
@@ -249,7 +274,7 @@ std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
         ++impossible;
         known[key].parameters = -1;
         problems.push_back(fmt::format("{} d_model {} {}: {}", run.subject.at("layer").get<std::string>(),
-                                       run.axes.at("d_model").get<std::int64_t>(), describe_cell(run), error.what()));
+                                       width_of(run), describe_cell(run), error.what()));
       }
     }
   }
@@ -273,7 +298,7 @@ std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs) {
   for (const RunSpec& spec : specs) {
     const std::string cell = describe_cell(spec);
     names.push_back(fmt::format("{} d_model {} lr {:.4g} seed {}{}{}", named[place.at(spec.subject.dump())].label,
-                                spec.axes.at("d_model").get<std::int64_t>(), spec.axes.at("lr").get<double>(),
+                                width_of(spec), spec.axes.at("lr").get<double>(),
                                 spec.axes.at("seed").get<std::int64_t>(), cell.empty() ? "" : " ", cell));
   }
   return names;

@@ -21,6 +21,8 @@ std::vector<RunSpec> plan_runs(const SweepSettings& settings);
 std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
                                        const std::function<RunEstimate(const RunSpec&)>& estimate);
 
+/// The width of a run: an axis, or the subject's own where it was chosen to match others.
+std::int64_t width_of(const RunSpec& spec);
 /// A run in a few words: "attention d_model 64 lr 0.003 seed 0 T 64 kv 8".
 std::string describe_run(const RunSpec& spec);
 /// Several, told apart where they differ in options: "attention (window=16) d_model 64 ...".

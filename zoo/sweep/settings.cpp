@@ -110,6 +110,7 @@ const std::vector<SettingName>& setting_names() {
        "an option of a layer, LAYER.OPTION=VALUE or =A,B,C; of part N of a hybrid, LAYER#N.OPTION"},
       {"option", true, "the same where there is one layer, OPTION=VALUE"},
       {"d-model", false, "widths"},
+      {"match", false, "instead of widths: each layer's that is nearest to parameters=N, state=BYTES or flops=N"},
       {"lr", false, "learning rates"},
       {"seeds", false, "seeds of data and weights"},
       {"seq-len", false, "sequence lengths T, in pairs with --kv-pairs"},
@@ -151,7 +152,16 @@ SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {
   const Merged merged = merge(sources);
   SweepSettings settings;
   settings.layers = split_list("--layers", merged.get("layers"));
-  settings.d_model = parse_integers("--d-model", merged.get("d-model"), 1);
+  const Ranked* match = merged.find("match");
+  const Ranked* widths = merged.find("d-model");
+  if (match != nullptr && widths != nullptr && widths->rank == match->rank) {
+    throw UsageError("--d-model and --match contradict: give widths, or let them be chosen");
+  }
+  if (match != nullptr && (widths == nullptr || widths->rank < match->rank)) {
+    settings.match = parse_match(match->value);
+  } else {
+    settings.d_model = parse_integers("--d-model", merged.get("d-model"), 1);
+  }
   settings.lr = parse_positive_reals("--lr", merged.get("lr"));
   settings.seeds = parse_integers("--seeds", merged.get("seeds"), 0);
   settings.cells = cells_of(merged);

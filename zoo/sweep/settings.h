@@ -9,13 +9,15 @@
 #include <vector>
 
 #include "zoo/sweep/cells.h"
+#include "zoo/sweep/match.h"
 
 namespace zoo {
 
 /// All that a sweep is made of. Its lists multiply into runs.
 struct SweepSettings {
-  std::vector<std::string> layers;  ///< names, or hybrids such as "base_conv+attention"
-  std::vector<std::int64_t> d_model;
+  std::vector<std::string> layers;    ///< names, or hybrids such as "base_conv+attention"
+  std::vector<std::int64_t> d_model;  ///< empty when `match` chooses
+  std::optional<Match> match;         ///< chooses a width for each layer and cell
   std::vector<double> lr;
   std::vector<std::int64_t> seeds;
   std::vector<Cell> cells;

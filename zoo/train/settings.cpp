@@ -136,10 +136,12 @@ RunSettings read_settings(const RunSpec& spec) {
   Reader subject(spec.subject, "subject");
   settings.model.layer = subject.get<std::string>("layer");
   settings.model.layer_options = subject.raw("layer_options");
-  subject.finish();
-
   Reader axes(spec.axes, "axes");
-  settings.model.d_model = axes.get<std::int64_t>("d_model");
+  // A width that was chosen to match others belongs to the subject.
+  const bool own_width = !spec.axes.is_object() || !spec.axes.contains("d_model");
+  settings.model.d_model = own_width && spec.subject.contains("d_model") ? subject.get<std::int64_t>("d_model")
+                                                                         : axes.get<std::int64_t>("d_model");
+  subject.finish();
   settings.learning_rate = axes.get<double>("lr");
   settings.seed = axes.get<std::uint64_t>("seed");
   const json& axes_cell = axes.raw("cell");
