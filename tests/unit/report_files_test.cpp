@@ -13,6 +13,7 @@
 #include "zoo/core/error.h"
 #include "zoo/report/csv.h"
 #include "zoo/report/html.h"
+#include "zoo/report/html_filter.h"
 #include "zoo/report/json.h"
 #include "zoo/report/report.h"
 #include "zoo/report/table.h"
@@ -30,6 +31,14 @@ using Runs = std::vector<Run>;
 
 std::string page_of(const Runs& runs, const std::string& command = "") {
   return report_html(runs, summarise(runs), command, [](const std::string& warning) { ADD_FAILURE() << warning; });
+}
+
+// The page but for the one script that it should have.
+std::string without_script(std::string page) {
+  const std::string script = std::string("<script>") + filter_script + "</script>";
+  const std::size_t at = page.find(script);
+  EXPECT_NE(at, std::string::npos);
+  return at == std::string::npos ? page : page.erase(at, script.size());
 }
 
 // A small sweep: 2 layers x 2 widths x 2 cells x 2 seeds.
@@ -78,19 +87,65 @@ std::vector<std::vector<std::string>> parse_csv(const std::string& text) {
 TEST(ReportCsv, HasARowForEachRunAndTestSlice) {
   Runs runs = {RunBuilder{.lr = 1e-3, .seed = 7, .test = 1.0 / 3}.build(),
                RunBuilder{.layer = "a,\"b\"\nc", .status = RunStatus::failed}.build()};
-  runs[0].slices.push_back({"test", {{"seq_len", 128}, {"kv_pairs", 16}}, 0.25, 1.5, 8192, 1});
+  runs[0].slices.push_back({"test",
+                            {{"seq_len", 128}, {"kv_pairs", 16}, {"noise \"x\"", 1}},
+                            0.25,
+                            1.5,
+                            8192,
+                            1,
+                            {{"class_accuracy", 0.2}, {"sequence_accuracy", nullptr}}});
   const auto rows = parse_csv(results_csv(runs));
   ASSERT_EQ(rows.size(), 4u);
-  EXPECT_EQ(rows[0], (std::vector<std::string>{"run_id", "layer", "layer_options", "d_model", "lr", "seed", "seq_len",
-                                               "kv_pairs", "accuracy", "loss", "parameters", "state_bytes", "flops",
-                                               "epochs", "train_seconds", "status"}));
-  EXPECT_EQ(rows[1], (std::vector<std::string>{runs[0].id, "attention", "{\"heads\":1}", "64", "0.001", "7", "64", "8",
-                                               "0.3333333333333333", "0.6666666666666667", "12345", "4096",
-                                               "1500000000000", "2", "1.25", "done"}));
+  EXPECT_EQ(rows[0], (std::vector<std::string>{"run_id",   "layer",  "layer_options",  "d_model",
+                                               "lr",       "seed",   "seq_len",        "kv_pairs",
+                                               "accuracy", "loss",   "parameters",     "state_bytes",
+                                               "flops",    "epochs", "train_seconds",  "status",
+                                               "task",     "slice",  "class_accuracy", "sequence_accuracy"}));
+  EXPECT_EQ(rows[1], (std::vector<std::string>{runs[0].id,
+                                               "attention",
+                                               "{\"heads\":1}",
+                                               "64",
+                                               "0.001",
+                                               "7",
+                                               "64",
+                                               "8",
+                                               "0.3333333333333333",
+                                               "0.6666666666666667",
+                                               "12345",
+                                               "4096",
+                                               "1500000000000",
+                                               "2",
+                                               "1.25",
+                                               "done",
+                                               "mqar",
+                                               "{\"kv_pairs\":8,\"seq_len\":64}",
+                                               "",
+                                               ""}));
   EXPECT_EQ(rows[2][6], "128");
   EXPECT_EQ(rows[2][8], "0.25");
-  EXPECT_EQ(rows[3], (std::vector<std::string>{runs[1].id, "a,\"b\"\nc", "{\"heads\":1}", "64", "0.001", "0", "64", "8",
-                                               "", "", "", "", "", "", "", "failed"}));
+  EXPECT_EQ(rows[2][17], "{\"kv_pairs\":16,\"noise \\\"x\\\"\":1,\"seq_len\":128}");
+  EXPECT_EQ(rows[2][18], "0.2");
+  EXPECT_EQ(rows[2][19], "");
+  EXPECT_EQ(rows[3], (std::vector<std::string>{runs[1].id,
+                                               "a,\"b\"\nc",
+                                               "{\"heads\":1}",
+                                               "64",
+                                               "0.001",
+                                               "0",
+                                               "64",
+                                               "8",
+                                               "",
+                                               "",
+                                               "",
+                                               "",
+                                               "",
+                                               "",
+                                               "",
+                                               "failed",
+                                               "mqar",
+                                               "{\"kv_pairs\":8,\"seq_len\":64}",
+                                               "",
+                                               ""}));
 }
 
 TEST(ReportJson, HoldsEveryFigureAndTheChoice) {
@@ -111,7 +166,7 @@ TEST(ReportJson, HoldsEveryFigureAndTheChoice) {
 
 TEST(ReportHtml, IsSelfContainedAndWellFormedEnough) {
   const std::string page = page_of(small_sweep());
-  EXPECT_THAT(page, Not(HasSubstr("<script")));
+  EXPECT_THAT(without_script(page), Not(HasSubstr("<script")));
   EXPECT_THAT(page, Not(HasSubstr("src=")));
   EXPECT_THAT(page, Not(HasSubstr("url(")));
   std::string without_namespaces = std::regex_replace(page, std::regex("xmlns(:xlink)?=\"[^\"]*\""), "");
@@ -124,8 +179,8 @@ TEST(ReportHtml, IsSelfContainedAndWellFormedEnough) {
   }
 }
 
-TEST(ReportHtml, IdsAreUniqueAndEveryReferenceHasOne) {
-  const std::string page = page_of(small_sweep());
+// That ids are unique, and that whatever is referred to is there.
+void expect_references(const std::string& page) {
   const std::regex id("[ <]id=['\"]([^'\"]*)['\"]"), reference("(?:href|aria-labelledby)=['\"]#?([^'\"]*)['\"]");
   std::set<std::string> ids;
   for (std::sregex_iterator at(page.begin(), page.end(), id), end; at != end; ++at) {
@@ -136,6 +191,10 @@ TEST(ReportHtml, IdsAreUniqueAndEveryReferenceHasOne) {
     EXPECT_TRUE(ids.contains((*at)[1])) << (*at)[1];
   }
   EXPECT_GT(references, 10);
+}
+
+TEST(ReportHtml, IdsAreUniqueAndEveryReferenceHasOne) {
+  expect_references(page_of(small_sweep()));
 }
 
 TEST(ReportHtml, ShowsThePlotsFiguresSettingsAndTheCommand) {
@@ -149,9 +208,9 @@ TEST(ReportHtml, ShowsThePlotsFiguresSettingsAndTheCommand) {
                                  "zoo recall --preset quick", "0.995", "4 KiB", "12.3 k"}) {
     EXPECT_THAT(page, HasSubstr(text));
   }
-  // 2 panels of accuracy against width, 2 against state, 2 x 2 learning curves for each of 2 widths.
+  // 2 panels of accuracy against width, 2 against state, 3 against costs, 2 x 2 learning curves for each of 2 widths.
   const std::regex panel("<svg viewBox=\"0 0 [0-9]+ [0-9]+\" xmlns");
-  EXPECT_EQ(std::distance(std::sregex_iterator(page.begin(), page.end(), panel), {}), 12);
+  EXPECT_EQ(std::distance(std::sregex_iterator(page.begin(), page.end(), panel), {}), 15);
   EXPECT_THAT(page_of(runs, "zoo report --store 'a b'"), HasSubstr("zoo report --store &#39;a b&#39;"));
 }
 
@@ -164,7 +223,7 @@ TEST(ReportHtml, HostileNamesAreText) {
   builder.status = RunStatus::failed;
   builder.seed = 1;
   runs.push_back(builder.build());
-  const std::string page = page_of(runs);
+  const std::string page = without_script(page_of(runs));
   for (const std::string text : {"<script", "<b>", "</table>,", "<img", "<u>", "<x>"}) {
     EXPECT_THAT(page, Not(HasSubstr(text)));
   }
@@ -182,6 +241,23 @@ TEST(ReportHtml, SettingsThatDifferHaveTablesOfTheirOwn) {
   other.setting["epochs"] = 64;
   const std::string page = page_of({RunBuilder{}.build(), other.build()});
   EXPECT_THAT(page, AllOf(HasSubstr("What differs"), HasSubstr("id=\"results-1\""), HasSubstr("id=\"results-2\"")));
+  EXPECT_LT(page.find("id=\"overview\""), page.find("id=\"differences\""));
+  EXPECT_THAT(page_of({RunBuilder{}.build()}), Not(HasSubstr("id=\"overview\"")));
+}
+
+TEST(ReportHtml, ThePageOfSeveralTasksHasUniqueIdsAndNamesForTheFilter) {
+  Runs runs = small_sweep();
+  for (const std::string task : {"parity", "\" onload=\"x", "s5"}) {
+    RunBuilder builder{.layer = "lstm"};
+    builder.setting["task"] = task;
+    runs.push_back(builder.build());
+  }
+  const std::string page = page_of(runs);
+  expect_references(page);
+  EXPECT_THAT(page, HasSubstr("data-part=\"Setting 2: parity\""));
+  EXPECT_THAT(page, HasSubstr("data-name=\"lstm\""));
+  EXPECT_THAT(page, Not(HasSubstr("\" onload")));
+  EXPECT_THAT(page, HasSubstr("class=\"filter\" hidden"));  // until the script runs
 }
 
 TEST(ReportHtml, AnEmptyStoreIsSaidToBeEmpty) {

@@ -8,7 +8,6 @@ namespace zoo {
 
 namespace {
 
-constexpr double regression_tolerance = 0.04;
 constexpr int decoder_layers = 2;
 
 // sin and cos of t / 10000^(2i/D) in alternation (Vaswani et al. 2017, section 3.5): [T,D].

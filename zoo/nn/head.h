@@ -10,6 +10,10 @@
 
 namespace zoo {
 
+/// A number counts as correct within this of its target (Hochreiter and Schmidhuber 1997, "Long short-term memory",
+/// experiment 4).
+inline constexpr double regression_tolerance = 0.04;
+
 /// What the head is asked about the positions that it reads.
 struct Answers {
   Tensor labels;   ///< i32 [L]
@@ -32,8 +36,8 @@ class Head {
   /// The loss summed over labels, a scalar on the tape: cross-entropy in nats, or for regression the squared error.
   Tensor loss(const Tensor& hidden, const Answers& answers) const;
 
-  /// The loss and the correctness of each label, off the tape. A number counts as correct within 0.04 of its target
-  /// (Hochreiter and Schmidhuber 1997, "Long short-term memory", experiment 4).
+  /// The loss and the correctness of each label, off the tape. A number counts as correct within
+  /// regression_tolerance of its target.
   struct Scores {
     PoolVector<double> losses;       ///< [L]
     PoolVector<std::uint8_t> right;  ///< [L]

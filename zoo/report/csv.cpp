@@ -45,27 +45,44 @@ std::string options(const json& subject) {
 // The slice of a run that has no figures, when its cell has but one.
 json announced_slice(const Run& run) {
   const json test = field(field(run.spec.axes, "cell"), "test");
-  return test.is_array() && test.size() == 1 ? test.front() : json();
+  json slice = test.is_array() && test.size() == 1 ? test.front() : json();
+  if (slice.is_object()) slice.erase("examples");
+  return slice;
 }
 
 }  // namespace
 
 std::string results_csv(std::span<const Run> runs) {
   std::string text =
-      line({"run_id", "layer", "layer_options", "d_model", "lr", "seed", "seq_len", "kv_pairs", "accuracy", "loss",
-            "parameters", "state_bytes", "flops", "epochs", "train_seconds", "status"});
+      line({"run_id",   "layer", "layer_options",  "d_model",          "lr",    "seed",   "seq_len",       "kv_pairs",
+            "accuracy", "loss",  "parameters",     "state_bytes",      "flops", "epochs", "train_seconds", "status",
+            "task",     "slice", "class_accuracy", "sequence_accuracy"});
   for (const Run& run : runs) {
     const json& axes = run.spec.axes;
     std::string d_model = member(axes, "d_model");
     if (d_model.empty()) d_model = member(run.spec.subject, "d_model");
     const auto row = [&](const json& slice, const SliceResult* figures) {
       const bool has = figures != nullptr;
-      text += line({run.id, member(run.spec.subject, "layer"), options(run.spec.subject), d_model, member(axes, "lr"),
-                    member(axes, "seed"), member(slice, "seq_len"), member(slice, "kv_pairs"),
-                    has ? format_exact(figures->accuracy) : "", has ? format_exact(figures->loss) : "",
-                    member(run.summary, "parameters"), has ? std::to_string(figures->state_bytes) : "",
-                    member(run.summary, "flops"), member(run.summary, "epochs"), member(run.summary, "train_seconds"),
-                    std::string(status_name(run.status))});
+      text += line({run.id,
+                    member(run.spec.subject, "layer"),
+                    options(run.spec.subject),
+                    d_model,
+                    member(axes, "lr"),
+                    member(axes, "seed"),
+                    member(slice, "seq_len"),
+                    member(slice, "kv_pairs"),
+                    has ? format_exact(figures->accuracy) : "",
+                    has ? format_exact(figures->loss) : "",
+                    member(run.summary, "parameters"),
+                    has ? std::to_string(figures->state_bytes) : "",
+                    member(run.summary, "flops"),
+                    member(run.summary, "epochs"),
+                    member(run.summary, "train_seconds"),
+                    std::string(status_name(run.status)),
+                    member(run.spec.setting, "task"),
+                    slice.is_null() ? "" : format_value(slice),
+                    has ? member(figures->metrics, "class_accuracy") : "",
+                    has ? member(figures->metrics, "sequence_accuracy") : ""});
     };
     bool any = false;
     for (const SliceResult& slice : run.slices) {

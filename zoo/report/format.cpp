@@ -34,6 +34,10 @@ std::string format_accuracy(const Estimate& accuracy) {
   return text;
 }
 
+std::string format_loss(const Estimate& loss) {
+  return loss.count > 0 ? fmt::format("{:.3g}", loss.mean) : "–";
+}
+
 std::string format_bytes(double bytes) {
   constexpr std::array units = {"B", "KiB", "MiB", "GiB", "TiB"};
   std::size_t unit = 0;

@@ -14,6 +14,8 @@ namespace zoo::report {
 /// turn an accuracy below 1 into 1.
 std::string format_accuracy(const Estimate& accuracy);
 std::string format_accuracy(double accuracy);
+/// "0.0123": three figures of the mean; "–" of no values.
+std::string format_loss(const Estimate& loss);
 /// "1.50 KiB": three figures at most and a binary unit.
 std::string format_bytes(double bytes);
 /// "1.05 M": three figures and a decimal prefix.

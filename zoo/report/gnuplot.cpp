@@ -13,6 +13,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/process.h"
 #include "zoo/report/format.h"
+#include "zoo/report/page_svg.h"
 
 namespace zoo::report {
 
@@ -26,6 +27,7 @@ constexpr int bottom_margin = 52;
 constexpr double character_width = 6.6;  // of the labels at the lines' ends, in pixels
 constexpr std::size_t label_characters = 18;
 constexpr std::size_t most_direct_labels = 12;
+constexpr std::string_view end_of_document = "</svg>";
 
 // Markers by gnuplot's numbers (circle, square, triangle, diamond, then hollow ones), so that colour is not needed.
 constexpr std::array markers = {7, 5, 9, 13, 11, 6, 4, 8};
@@ -70,6 +72,7 @@ Range x_range(const Panel& panel) {
   for (const Series& series : panel.series) {
     for (const Point& point : series.points) range = {std::min(range.low, point.x), std::max(range.high, point.x)};
   }
+  for (const Tick& mark : panel.x_marks) range = {std::min(range.low, mark.at), std::max(range.high, mark.at)};
   if (range.low > range.high) return {1, 2};
   if (panel.log2_x) {
     const double margin = range.low == range.high ? 1.5 : std::pow(range.high / range.low, 0.06);
@@ -99,6 +102,10 @@ std::vector<double> label_heights(const Panel& panel) {
   return wanted;
 }
 
+bool has_end_labels(const Panel& panel) {
+  return panel.end_labels && panel.series.size() <= most_direct_labels;
+}
+
 std::string number(double value) {
   return std::isfinite(value) ? fmt::format("{:.17g}", value) : "NaN";
 }
@@ -120,8 +127,13 @@ std::string series_script(const Panel& panel, Placeholders& texts) {
       data += fmt::format("{} {} {} {}\n", number(point.x), number(point.y), end(point.low), end(point.high));
     }
     data += "END\n";
+    if (series.joined == Joined::front) {
+      plot +=
+          fmt::format("$data{} using 1:2 with steps linecolor rgb '#010101' linewidth 1.2 dashtype (5,4) notitle, ", i);
+      continue;
+    }
     const std::string colour = series_colour(series.style);
-    if (panel.series.size() <= most_direct_labels) {
+    if (has_end_labels(panel)) {
       data += fmt::format("set label '{}' at graph 1.03,{:.4f} left textcolor rgb '{}'\n",
                           texts.add(shortened(series.label, label_characters)), heights[i], colour);
     }
@@ -131,7 +143,10 @@ std::string series_script(const Panel& panel, Placeholders& texts) {
     }
     plot += fmt::format(
         "$data{} using 1:2 with {} linecolor rgb '{}' linewidth 2.2 dashtype {} {} notitle, ", i,
-        panel.markers ? "linespoints" : "lines", colour, dashes[series.style / palette_size % dashes.size()],
+        series.joined == Joined::points ? "points"
+        : panel.markers                 ? "linespoints"
+                                        : "lines",
+        colour, dashes[series.style / palette_size % dashes.size()],
         panel.markers ? fmt::format("pointtype {} pointsize 0.75", markers[series.style % markers.size()]) : "");
   }
   if (plot.empty()) plot = "NaN notitle";
@@ -143,8 +158,7 @@ std::string script(const Panel& panel, Placeholders& texts) {
   for (const Series& series : panel.series) {
     longest = std::max(longest, std::min(display_width(series.label), label_characters));
   }
-  const bool direct = panel.series.size() <= most_direct_labels;
-  const double right_margin = direct ? 16 + character_width * static_cast<double>(longest) : 16;
+  const double right_margin = has_end_labels(panel) ? 16 + character_width * static_cast<double>(longest) : 16;
   const Range x = x_range(panel);
   std::string text = fmt::format(
       "set terminal svg size {},{} dynamic font 'sans-serif,12' noenhanced linewidth 1 rounded\n"
@@ -170,66 +184,69 @@ std::string script(const Panel& panel, Placeholders& texts) {
     }
     text += "set xtics (" + ticks + ")\n";
   }
+  for (const Tick& mark : panel.x_marks) {
+    text += fmt::format(
+        "set arrow from first {0},graph 0 to first {0},graph 1 nohead linecolor rgb '#010101' linewidth 0.9 dashtype "
+        "(2,3)\n"
+        "set label '{1}' at first {0},graph 1.02 center font ',10' textcolor rgb '#010101'\n",
+        number(mark.at), texts.add(mark.label));
+  }
   return text + series_script(panel, texts);
-}
-
-std::string replaced(const std::string& text, const std::string& pattern, const std::string& with) {
-  return std::regex_replace(text, std::regex(pattern), with);
-}
-
-// gnuplot's document as an element of a page: no prolog, ids of its own, the page's colours.
-std::string page_svg(const std::string& document, std::string_view id) {
-  const std::size_t begin = document.find("<g id=\"gnuplot_canvas\"");
-  const std::size_t end = document.rfind("</svg>");
-  if (begin == std::string::npos || end == std::string::npos || end < begin) {
-    throw Error("gnuplot wrote no SVG; check that `gnuplot --version` is 5 or newer");
-  }
-  std::string svg = document.substr(begin, end - begin);
-  svg = replaced(svg, "<g [^>]*>\\s*</g>\\s*", "");
-  svg = replaced(svg, "<filter[^]*?</filter>\\s*", "");
-  svg = replaced(svg, "<use [^>]*color='white'/>\\s*", "");  // halos, which assume white paper
-  svg = replaced(svg, "<title>[^<]*</title>", "");
-  for (std::size_t s = 0; s < palette_size; ++s) {
-    svg = replaced(svg, fmt::format("rgb\\( *{}, *0, *0\\)", 200 + s), fmt::format("var(--zoo-series-{})", s));
-  }
-  svg = replaced(svg, "rgb\\( *1, *1, *1\\)|\"black\"|'black'", "currentColor");
-  svg = replaced(svg, "rgb\\( *2, *2, *2\\)", "var(--zoo-grid)");
-  svg = replaced(svg, "=currentColor", "=\"currentColor\"");
-  svg = replaced(svg, "font-family=\"[^\"]*\"", "");
-  svg = replaced(svg, "(id=|href=)(['\"])(#?)(?=\\w)", fmt::format("$1$2$3{}-", id));
-  return svg;
 }
 
 }  // namespace
 
 bool names_its_lines(const Panel& panel) {
-  return panel.series.size() <= most_direct_labels && std::ranges::all_of(panel.series, [](const Series& series) {
+  return has_end_labels(panel) && std::ranges::all_of(panel.series, [](const Series& series) {
            return display_width(series.label) <= label_characters;
          });
 }
 
 std::string draw_panel(const Panel& panel, std::string_view id) {
+  const std::string name(id);
+  return draw_panels({&panel, 1}, {&name, 1}).front();
+}
+
+std::vector<std::string> draw_panels(std::span<const Panel> panels, std::span<const std::string> ids) {
   const char* program = std::getenv("ZOO_GNUPLOT");
-  Placeholders texts;
+  std::vector<Placeholders> texts(panels.size());
+  std::string input;
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    if (i > 0) input += "unset output\nset output\nreset\n";  // a document of its own
+    input += script(panels[i], texts[i]);
+  }
+  const std::chrono::milliseconds time_limit(30'000 + 500 * panels.size());
   ProcessResult result;
   try {
     result = run_process({.arguments = {program == nullptr ? "gnuplot" : program, "-d", "-"},
                           .environment = {"LC_ALL=C", "GNUTERM=svg"},
-                          .input = script(panel, texts),
-                          .time_limit = std::chrono::seconds(30)});
+                          .input = input,
+                          .time_limit = time_limit});
   } catch (const Error& error) {
     throw Error("no plot: {}; on Debian or Ubuntu: apt-get install gnuplot-nox", error.what());
   }
   if (result.exit_code != 0) {
-    const std::string reason = result.timed_out ? "it took longer than 30 seconds" : one_line(result.error);
+    const std::string reason = result.timed_out
+                                   ? fmt::format("it took longer than {} seconds", time_limit.count() / 1000)
+                                   : one_line(result.error);
     throw Error("no plot: gnuplot failed ({}); on Debian or Ubuntu: apt-get install gnuplot-nox",
                 shortened(reason.empty() ? fmt::format("exit code {}", result.exit_code) : reason, 300));
   }
-  const std::string title = panel.title.empty() ? panel.y_label : panel.y_label + ", " + panel.title;
-  return fmt::format(
-      "<svg viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" "
-      "role=\"img\" aria-labelledby=\"{}-title\">\n<title id=\"{}-title\">{}</title>\n{}</svg>\n",
-      width, height, id, id, escape_html(title), texts.restore(page_svg(result.output, id)));
+  std::vector<std::string> drawn;
+  std::string_view rest = result.output;
+  for (std::size_t i = 0; i < panels.size(); ++i) {
+    const Panel& panel = panels[i];
+    const std::size_t end = rest.find(end_of_document);
+    if (end == std::string_view::npos)
+      throw Error("gnuplot wrote no SVG; check that `gnuplot --version` is 5 or newer");
+    const std::string title = panel.title.empty() ? panel.y_label : panel.y_label + ", " + panel.title;
+    drawn.push_back(fmt::format(
+        "<svg viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" "
+        "role=\"img\" aria-labelledby=\"{}-title\">\n<title id=\"{}-title\">{}</title>\n{}</svg>\n",
+        width, height, ids[i], ids[i], escape_html(title), texts[i].restore(page_svg(rest.substr(0, end), ids[i]))));
+    rest.remove_prefix(end + end_of_document.size());
+  }
+  return drawn;
 }
 
 std::string legend_mark(std::size_t style) {

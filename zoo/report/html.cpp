@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <set>
 
-#include "zoo/core/error.h"
 #include "zoo/core/version.h"
 #include "zoo/report/findings.h"
 #include "zoo/report/format.h"
+#include "zoo/report/html_figures.h"
+#include "zoo/report/html_filter.h"
 #include "zoo/report/html_parts.h"
+#include "zoo/report/overview.h"
 #include "zoo/report/plots.h"
 
 namespace zoo::report {
@@ -79,61 +81,31 @@ std::string facts(std::span<const Run> runs, const Summary& summary) {
   return escape_html(text);
 }
 
-/// Draws figures, and goes on without plots when that fails.
-class Plotter {
+// A section with its title, and the link to it for the navigation when it has one.
+class Sections {
  public:
-  explicit Plotter(const std::function<void(const std::string&)>& warn) : warn_(warn) {}
-
-  std::string figure(const Figure& figure, const Styles& styles) {
-    std::string panels;
-    std::vector<std::string> labels;
-    bool needs_legend = false;
-    for (const Panel& panel : figure.panels) {
-      const auto index = static_cast<std::size_t>(&panel - figure.panels.data());
-      if (index > 0 && index == figure.panels_of_first_row) panels += "</div>\n<div class=\"panels\">\n";
-      panels += draw(panel);
-      needs_legend = needs_legend || !names_its_lines(panel);
-      for (const Series& series : panel.series) {
-        if (std::ranges::find(labels, series.label) == labels.end()) labels.push_back(series.label);
-      }
-    }
-    std::string legend;
-    for (const std::string& label : labels) {
-      legend += "<li>" + legend_mark(styles.at(label)) + escape_html(label) + "</li>\n";
-    }
-    if (needs_legend) legend = "<ul class=\"legend\">\n" + legend + "</ul>\n";
-    const std::string content = fmt::format("<figcaption>{}</figcaption>\n{}<div class=\"panels\">\n{}</div>\n",
-                                            escape_html(figure.caption), needs_legend ? legend : "", panels);
-    if (figure.open) {
-      return fmt::format("<figure>\n<h3>{}</h3>\n{}</figure>\n", escape_html(figure.title), content);
-    }
-    return fmt::format("<details>\n<summary>{}</summary>\n<figure>\n{}</figure>\n</details>\n",
-                       escape_html(figure.title), content);
+  void add(const std::string& id, const std::string& title, const std::string& content, int heading = 2) {
+    if (content.empty()) return;
+    html_ += fmt::format(
+        "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h{3} id=\"{0}-title\">{1}</h{3}>\n{2}</section>\n", id,
+        escape_html(title), content, heading);
+    links_ += fmt::format("<a href=\"#{}\">{}</a>\n", id, escape_html(title));
   }
+  // Sections of their own under one title.
+  void add_part(const std::string& id, const std::string& title, const std::string& name, const Sections& sections) {
+    html_ += fmt::format(
+        "<section id=\"{0}\" class=\"part\" data-part=\"{2}\" aria-labelledby=\"{0}-title\">\n<h2 "
+        "id=\"{0}-title\">{1}</h2>\n{3}</section>\n",
+        id, escape_html(title), escape_html(name), sections.html_);
+    links_ += fmt::format("<a href=\"#{}\">{}</a>\n", id, escape_html(title));
+  }
+  const std::string& html() const { return html_; }
+  std::string navigation() const { return "<nav aria-label=\"Sections\">\n" + links_ + "</nav>\n"; }
 
  private:
-  std::string draw(const Panel& panel) {
-    if (!failure_.empty()) return "";
-    try {
-      return draw_panel(panel, fmt::format("plot{}", ++count_));
-    } catch (const Error& error) {
-      failure_ = error.what();
-      warn_(failure_);
-      return "<p class=\"notice\">" + escape_html(failure_) + "</p>\n";
-    }
-  }
-
-  const std::function<void(const std::string&)>& warn_;
-  int count_ = 0;
-  std::string failure_;
+  std::string html_;
+  std::string links_;
 };
-
-std::string section(const std::string& id, const std::string& title, const std::string& content) {
-  if (content.empty()) return "";
-  return fmt::format(
-      "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h2 id=\"{0}-title\">{1}</h2>\n{2}</section>\n", id,
-      escape_html(title), content);
-}
 
 std::string finding_list(const std::vector<std::string>& sentences, std::size_t first) {
   if (sentences.size() <= first) return "";
@@ -149,19 +121,36 @@ std::string settings_table(const Table& table) {
 }
 
 // All about one setting. `suffix` tells the sections of several settings apart.
-std::string table_sections(std::span<const Run> runs, const Table& table, const Styles& styles, Plotter& plotter,
-                           const std::string& suffix, bool lede_shown) {
-  const std::vector<std::string> sentences = findings(table);
-  const std::string title = suffix.empty() ? "" : ", setting " + suffix.substr(1);
-  std::string plots;
-  for (const Figure& figure : make_figures(table, runs, styles)) plots += plotter.figure(figure, styles);
-  return section("results" + suffix, "Results" + title,
-                 finding_list(sentences, lede_shown ? 1 : 0) + html_results(table, styles)) +
-         section("plots" + suffix, "Plots" + title, plots) +
-         section("layers" + suffix, "Layers" + title, html_layers(table, styles)) +
-         section("learning-rates" + suffix, "Learning rates" + title, html_learning_rates(table)) +
-         section("troubles" + suffix, "Diverged, failed and unfinished runs" + title, html_troubles(runs, table)) +
-         section("setting" + suffix, "Setting" + title, settings_table(table));
+void add_sections(Sections& sections, std::span<const Run> runs, const Table& table, const Styles& styles,
+                  FigureWriter& figures, const std::string& suffix, int heading) {
+  const bool lede_shown = suffix.empty();
+  const auto add = [&](const std::string& id, const std::string& title, const std::string& content) {
+    sections.add(id + suffix, title, content, heading);
+  };
+  add("results", "Results",
+      finding_list(findings(table), lede_shown ? 1 : 0) + html_results(runs, table, styles) +
+          html_measures(runs, table));
+  add("plots", "Plots",
+      html_grids(table, heading + 1) + figures.write(make_figures(table, runs, styles), styles, heading + 1));
+  add("layers", "Layers", html_layers(table, styles));
+  add("learning-rates", "Learning rates", html_learning_rates(table));
+  add("troubles", "Diverged, failed and unfinished runs", html_troubles(runs, table));
+  add("setting" + std::string(suffix.empty() ? "" : "s"), "Setting", settings_table(table));
+}
+
+// "Setting 3: noisy_recall, optimizer.weight_decay 0.1": the task, and what tells it from other settings of that task.
+std::string part_title(const Summary& summary, std::size_t index) {
+  constexpr std::size_t longest = 100;
+  const Table& table = summary.tables[index];
+  std::vector<json> rivals = {table.setting};
+  for (const Table& other : summary.tables) {
+    if (&other != &table && task_name(other) == task_name(table)) rivals.push_back(other.setting);
+  }
+  std::string text = fmt::format("Setting {}: {}", index + 1, task_name(table));
+  for (const Difference& difference : differences(rivals)) {
+    text += fmt::format(", {} {}", difference.name, difference.values.front());
+  }
+  return shortened(text, longest);
 }
 
 std::string reproduction(std::span<const Run> runs, const std::string& command) {
@@ -185,59 +174,49 @@ std::string reproduction(std::span<const Run> runs, const std::string& command) 
   return text;
 }
 
-std::string navigation(const std::string& sections) {
-  std::string links;
-  const std::string marker = "<section id=\"";
-  for (std::size_t at = sections.find(marker); at != std::string::npos; at = sections.find(marker, at + 1)) {
-    const std::size_t begin = at + marker.size();
-    const std::string id = sections.substr(begin, sections.find('"', begin) - begin);
-    const std::size_t title = sections.find("-title\">", sections.find("<h2", at)) + 8;
-    links += fmt::format("<a href=\"#{}\">{}</a>\n", id, sections.substr(title, sections.find("</h2>", title) - title));
-  }
-  return "<nav aria-label=\"Sections\">\n" + links + "</nav>\n";
-}
-
 }  // namespace
 
 std::string report_html(std::span<const Run> runs, const Summary& summary, const std::string& command,
                         const std::function<void(const std::string&)>& warn) {
   const Styles styles = assign_styles(summary);
-  Plotter plotter(warn);
-  const bool one = summary.tables.size() == 1;
+  FigureWriter figures(warn);
   std::string header = "<h1>" + escape_html(headline(summary)) + "</h1>\n";
-  std::string sections;
+  Sections sections;
   if (summary.tables.empty()) {
     header +=
         "<p class=\"lede\">The store holds no runs. A sweep fills it, for example <code>zoo recall --preset "
         "quick</code>.</p>\n";
-  } else if (one) {
-    const std::vector<std::string> sentences = findings(summary.tables.front());
+  } else if (summary.tables.size() == 1) {
+    const Table& table = summary.tables.front();
+    const std::vector<std::string> sentences = findings(table);
     if (!sentences.empty()) header += "<p class=\"lede\">" + escape_html(sentences.front()) + "</p>\n";
+    add_sections(sections, runs, table, styles, figures, "", 2);
   } else {
     header += fmt::format(
         "<p class=\"lede\">The store holds runs of {} settings. What differs in more than the layer is not compared, "
-        "so each "
-        "setting has tables and plots of its own.</p>\n",
+        "so each setting has tables and plots of its own.</p>\n",
         summary.tables.size());
-    sections += section("differences", "What differs", html_differences(summary));
-  }
-  for (const Table& table : summary.tables) {
-    const auto number = static_cast<std::size_t>(&table - summary.tables.data()) + 1;
-    sections += table_sections(runs, table, styles, plotter, one ? "" : fmt::format("-{}", number), one);
+    sections.add("overview", "Overview", html_overview(summary, make_overview(summary)));
+    sections.add("differences", "What differs", html_differences(summary));
+    for (std::size_t i = 0; i < summary.tables.size(); ++i) {
+      Sections part;
+      add_sections(part, runs, summary.tables[i], styles, figures, fmt::format("-{}", i + 1), 3);
+      const std::string title = part_title(summary, i);
+      sections.add_part(fmt::format("setting-{}", i + 1), title, title, part);
+    }
   }
   if (!runs.empty()) {
-    header += "<p class=\"facts\">" + facts(runs, summary) + "</p>\n";
-    sections += section("environment", "Environment", html_environments(runs));
-    sections += section("reproduce", "Reproduce", reproduction(runs, command));
-    header += navigation(sections);
+    sections.add("environment", "Environment", html_environments(runs));
+    sections.add("reproduce", "Reproduce", reproduction(runs, command));
+    header += "<p class=\"facts\">" + facts(runs, summary) + "</p>\n" + sections.navigation() + filter_box;
   }
   return fmt::format(
       "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
       "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n<style>{}</style>\n"
       "</head>\n<body>\n<header>\n{}</header>\n<main>\n{}</main>\n<footer>zoo {}. results.csv and results.json beside "
-      "this "
-      "file hold every figure.</footer>\n</body>\n</html>\n",
-      escape_html(headline(summary)), page_style, header, sections, version);
+      "this file hold every figure.</footer>\n{}</body>\n</html>\n",
+      escape_html(headline(summary)), page_style, header, sections.html(), version,
+      runs.empty() ? "" : fmt::format("<script>{}</script>\n", filter_script));
 }
 
 }  // namespace zoo::report

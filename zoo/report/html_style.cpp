@@ -8,14 +8,14 @@ const char* const page_style = R"css(
 :root {
   color-scheme: light dark;
   --paper: #fdfdfb; --ink: #1c2126; --quiet: #5a646e; --line: #d8dcdf; --wash: #f2f3f1; --bar: #9fb6c8;
-  --zoo-grid: #e3e6e8;
+  --zoo-grid: #e3e6e8; --heat-colour: 11 102 168; --heat-most: 0.55;
   --zoo-series-0: #0b66a8; --zoo-series-1: #c24a00; --zoo-series-2: #00775a; --zoo-series-3: #9c3f86;
   --zoo-series-4: #8a6100; --zoo-series-5: #2f6f8f; --zoo-series-6: #5b6169; --zoo-series-7: #b3203a;
 }
 @media (prefers-color-scheme: dark) {
   :root {
     --paper: #15181b; --ink: #e3e5e7; --quiet: #9ba5ae; --line: #343a40; --wash: #1e2226; --bar: #47627a;
-    --zoo-grid: #2b3035;
+    --zoo-grid: #2b3035; --heat-colour: 63 146 208; --heat-most: 0.6;
     --zoo-series-0: #5fb4ec; --zoo-series-1: #ff9152; --zoo-series-2: #35c79f; --zoo-series-3: #e394ca;
     --zoo-series-4: #e5b53c; --zoo-series-5: #9bd3ee; --zoo-series-6: #b1b9c1; --zoo-series-7: #ff7f8e;
   }
@@ -28,7 +28,7 @@ body {
 }
 h1 { font-size: 1.9rem; line-height: 1.2; font-weight: 650; letter-spacing: -0.015em; margin: 0 0 0.6rem; }
 h2 { font-size: 1.25rem; line-height: 1.3; margin: 3rem 0 0.75rem; padding-top: 0.9rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1rem; margin: 2rem 0 0.4rem; }
+h3, h4 { font-size: 1rem; margin: 2rem 0 0.4rem; }
 p, ul { margin: 0 0 0.8rem; max-width: 46rem; }
 ul { padding-left: 1.1rem; }
 li { margin: 0.2rem 0; }
@@ -58,6 +58,21 @@ td.result { min-width: 8.6rem; }
 .small { display: block; font-weight: 400; overflow-wrap: anywhere; }
 .bar { display: block; height: 3px; margin: 0.25rem 0 0.2rem; background: var(--wash); }
 .bar > i { display: block; height: 100%; background: var(--bar); }
+.heats td { min-width: 5.2rem; padding: 0.4rem 0.7rem; border: 1px solid var(--paper); text-align: right; }
+.heats th { padding-right: 0.85rem; }
+.heats thead th { min-width: 5.2rem; max-width: 10rem; overflow-wrap: anywhere; }
+.heats thead th:not(:first-child) { text-align: right; padding: 0.4rem 0.7rem; }
+td.heat { background: rgb(var(--heat-colour) / calc(var(--heat) * var(--heat-most))); }
+td.heat a { text-decoration-color: transparent; }
+td.heat a:hover { text-decoration-color: currentColor; }
+td.heat .small { color: inherit; }
+.grids { display: flex; flex-wrap: wrap; gap: 0 2.5rem; }
+.grids > div { max-width: 100%; }
+.part > h2 { font-size: 1.5rem; margin-top: 4rem; border-top: 2px solid var(--ink); }
+.part > section { content-visibility: auto; contain-intrinsic-size: auto 30rem; }
+.filter { margin: 1rem 0 0; font-size: 0.9rem; }
+.filter input { font: inherit; color: inherit; background: var(--paper); border: 1px solid var(--quiet); border-radius: 3px; padding: 0.25rem 0.5rem; width: 16rem; max-width: 100%; }
+[hidden] { display: none !important; }
 .chosen { font-weight: 700; }
 .name { overflow-wrap: anywhere; }
 .results .name, .layers th .name { overflow-wrap: normal; white-space: nowrap; }
@@ -65,7 +80,7 @@ td.result { min-width: 8.6rem; }
 .legend { list-style: none; padding: 0; margin: 0 0 0.4rem; max-width: none; font-size: 0.875rem; }
 .legend li { display: inline-block; margin: 0 1.3rem 0.2rem 0; }
 figure { margin: 1.5rem 0 2rem; }
-figure h3 { margin: 0 0 0.2rem; }
+figure h3, figure h4 { margin: 0 0 0.2rem; }
 figcaption { max-width: 46rem; margin-bottom: 0.8rem; }
 .panels { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 21rem), 1fr)); gap: 1rem 1.4rem; }
 .panels svg { display: block; width: 100%; max-width: 34rem; height: auto; }

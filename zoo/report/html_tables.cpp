@@ -7,50 +7,15 @@
 #include "zoo/nn/layer.h"
 #include "zoo/report/findings.h"
 #include "zoo/report/format.h"
+#include "zoo/report/html_elements.h"
 #include "zoo/report/html_parts.h"
+#include "zoo/report/measures.h"
 
 namespace zoo::report {
 
 namespace {
 
 using nlohmann::json;
-using Lines = std::vector<std::vector<std::string>>;  // of cells that are HTML already
-
-// A table that scrolls by itself and can be reached by the keyboard.
-std::string scrolling(std::string_view label, std::string_view kind, const std::string& content) {
-  return fmt::format(
-      "<div class=\"scroll\" role=\"region\" tabindex=\"0\" aria-label=\"{}\">\n<table "
-      "class=\"{}\">\n{}</table>\n</div>\n",
-      escape_html(label), kind, content);
-}
-
-std::string caption(const std::string& text) {
-  return fmt::format("<caption><span>{}</span></caption>\n", escape_html(text));
-}
-
-std::string head(const std::vector<std::string>& names) {
-  std::string text = "<thead><tr>";
-  for (const std::string& name : names) text += "<th scope=\"col\">" + escape_html(name) + "</th>";
-  return text + "</tr></thead>\n";
-}
-
-// A body whose first cell in each line is its header.
-std::string body(const Lines& lines) {
-  std::string text = "<tbody>\n";
-  for (const auto& line : lines) {
-    text += "<tr>";
-    for (std::size_t i = 0; i < line.size(); ++i) {
-      text += i == 0 ? "<th scope=\"row\">" + line[i] + "</th>" : "<td>" + line[i] + "</td>";
-    }
-    text += "</tr>\n";
-  }
-  return text + "</tbody>\n";
-}
-
-std::string small(const std::string& text) {
-  return text.empty() ? "" : "<span class=\"small\">" + escape_html(text) + "</span>";
-}
-
 std::string marks(const Result& result) {
   std::string text;
   if (result.diverged > 0) text += "†";
@@ -58,12 +23,13 @@ std::string marks(const Result& result) {
   return text;
 }
 
-std::string result_cell(const Table& table, const Result& result) {
+std::string result_cell(std::span<const Run> runs, const Table& table, std::size_t column, const Result& result) {
   if (!result.has_figures()) {
     return result.missing > 0 ? "<td class=\"result\">–*" + small("not finished") + "</td>"
                               : "<td class=\"result\">–" + small("not run") + "</td>";
   }
   std::vector<std::string> notes;
+  if (table.regression) notes.push_back("mse " + format_loss(measure(runs, table.columns[column], result).loss));
   if (result.state_bytes) notes.push_back(format_bytes(static_cast<double>(*result.state_bytes)));
   if (!std::isnan(result.learning_rate)) notes.push_back("lr " + format_rate(result.learning_rate));
   if (result.accuracy.count < table.seeds)
@@ -95,12 +61,14 @@ std::string parameters_text(const Row& row) {
 
 }  // namespace
 
-std::string html_results(const Table& table, const Styles& styles) {
+std::string html_results(std::span<const Run> runs, const Table& table, const Styles& styles) {
   std::string seeds = table.seeds > 1 ? fmt::format(" as mean and 95% interval over {} seeds", table.seeds) : "";
-  std::string text = caption(fmt::format(
-      "Test accuracy{}, the state that the model carries after the last token (all blocks, batch 1), and the learning "
-      "rate that was best on the validation split. Everything but the layer is the same.",
-      seeds));
+  std::string text =
+      table_caption(fmt::format("Test accuracy{}, {}the state that the model carries after the last token (all blocks, "
+                                "batch 1), and the learning "
+                                "rate that was best on the validation split. Everything but the layer is the same.{}",
+                                seeds, table.regression ? "the mean squared error (mse), " : "",
+                                table.regression ? " " + tolerance_sentence() : ""));
   text += "<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"number\">d_model</th>";
   for (const Column& column : table.columns) text += "<th scope=\"col\">" + escape_html(column.label) + "</th>";
   text += "<th scope=\"col\" class=\"number\">Parameters</th></tr></thead>\n";
@@ -113,21 +81,23 @@ std::string html_results(const Table& table, const Styles& styles) {
     if (first) {
       const auto rows = std::ranges::count(table.rows, row.subject, &Row::subject);
       text +=
-          fmt::format("<tbody>\n<tr><th scope=\"rowgroup\" rowspan=\"{}\"><span class=\"name\">{}{}</span>{}</th>",
-                      rows, legend_mark(styles.at(subject.label)), escape_html(subject.layer), small(subject.options));
+          fmt::format("<tbody{}>\n<tr><th scope=\"rowgroup\" rowspan=\"{}\"><span class=\"name\">{}{}</span>{}</th>",
+                      name_attribute(subject.label), rows, legend_mark(styles.at(subject.label)),
+                      escape_html(subject.layer), small(subject.options));
     } else {
       text += "<tr>";
     }
     text += "<th scope=\"row\" class=\"number\">" + escape_html(row.width) + "</th>";
-    for (const Result& result : row.results) {
-      text += result_cell(table, result);
+    for (std::size_t column = 0; column < row.results.size(); ++column) {
+      const Result& result = row.results[column];
+      text += result_cell(runs, table, column, result);
       diverged = diverged || result.diverged > 0;
       incomplete = incomplete || !result.complete();
     }
     text += "<td class=\"number\">" + parameters_text(row) + "</td></tr>\n";
     if (i + 1 == table.rows.size() || table.rows[i + 1].subject != row.subject) text += "</tbody>\n";
   }
-  std::string html = scrolling("Results", "results", text);
+  std::string html = scrolling_table("Results", "results", text);
   if (diverged) {
     html +=
         "<p class=\"quiet\">† The loss of at least one seed became NaN or infinite. It counts with the accuracy that "
@@ -152,7 +122,7 @@ std::string html_learning_rates(const Table& table) {
   }
   std::vector<std::string> names = {"Layer", "d_model", "Cell"};
   for (const double rate : rates) names.push_back("lr " + format_rate(rate));
-  Lines lines;
+  std::vector<Line> lines;
   int at_the_end = 0;
   for (const Row& row : table.rows) {
     std::vector<json> seen;
@@ -177,14 +147,15 @@ std::string html_learning_rates(const Table& table) {
       const bool solved = std::ranges::any_of(
           scores, [&](const RateScore& s) { return s.chosen && s.accuracy.mean >= solved_accuracy(table); });
       if (scores.size() > 1 && !solved && (scores.front().chosen || scores.back().chosen)) ++at_the_end;
-      lines.push_back(std::move(line));
+      lines.push_back({std::move(line), table.subjects[row.subject].label});
     }
   }
-  std::string html = scrolling(
+  std::string html = scrolling_table(
       "Learning rates", "rates",
-      caption("Validation accuracy by learning rate, means over seeds. The best (✓) is what tables and plots show; of "
-              "equals, the one of lower validation loss. The test split has no part in the choice.") +
-          head(names) + body(lines));
+      table_caption(
+          "Validation accuracy by learning rate, means over seeds. The best (✓) is what tables and plots show; of "
+          "equals, the one of lower validation loss. The test split has no part in the choice.") +
+          table_head(names) + table_body(lines));
   if (at_the_end > 0) {
     html += fmt::format(
         "<p class=\"notice\">Choices that fall short of {2} at an end of the rates tried: {0} of {1}. A rate beyond "
@@ -196,7 +167,7 @@ std::string html_learning_rates(const Table& table) {
 }
 
 std::string html_layers(const Table& table, const Styles& styles) {
-  Lines lines;
+  std::vector<Line> lines;
   for (const Subject& subject : table.subjects) {
     std::string description, paper, part;
     for (std::size_t begin = 0; begin <= subject.layer.size(); begin += part.size() + 1) {
@@ -207,17 +178,18 @@ std::string html_layers(const Table& table, const Styles& styles) {
       paper += (paper.empty() || entry->paper.empty() ? "" : "; ") + entry->paper;
     }
     lines.push_back(
-        {"<span class=\"name\">" + legend_mark(styles.at(subject.label)) + escape_html(subject.layer) + "</span>",
-         description.empty() ? "–" : escape_html(description), escape_html(paper),
-         subject.options.empty() ? "defaults" : "<span class=\"code\">" + escape_html(subject.options) + "</span>"});
+        {{"<span class=\"name\">" + legend_mark(styles.at(subject.label)) + escape_html(subject.layer) + "</span>",
+          description.empty() ? "–" : escape_html(description), escape_html(paper),
+          subject.options.empty() ? "defaults" : "<span class=\"code\">" + escape_html(subject.options) + "</span>"},
+         subject.label});
   }
-  return scrolling("Layers", "layers",
-                   caption("What was compared. Options are those that differ from the layer's defaults.") +
-                       head({"Layer", "What it is", "From", "Options"}) + body(lines));
+  return scrolling_table("Layers", "layers",
+                         table_caption("What was compared. Options are those that differ from the layer's defaults.") +
+                             table_head({"Layer", "What it is", "From", "Options"}) + table_body(lines));
 }
 
 std::string html_troubles(std::span<const Run> runs, const Table& table) {
-  Lines lines;
+  std::vector<Line> lines;
   for (const std::size_t index : table.runs) {
     const Run& run = runs[index];
     if (run.status == RunStatus::done) continue;
@@ -229,37 +201,38 @@ std::string html_troubles(std::span<const Run> runs, const Table& table) {
     for (const auto& [name, value] : flatten(where))
       text += (text.empty() ? "" : ", ") + name + " " + format_value(value);
     const auto column = std::ranges::find(table.columns, field(axes, "cell"), &Column::cell);
-    lines.push_back({"<span class=\"code\">" + escape_html(run.id) + "</span>", escape_html(subject->label),
-                     escape_html(text), column == table.columns.end() ? "" : escape_html(column->label),
-                     std::string(status_name(run.status)), escape_html(run.message)});
+    lines.push_back({{"<span class=\"code\">" + escape_html(run.id) + "</span>", escape_html(subject->label),
+                      escape_html(text), column == table.columns.end() ? "" : escape_html(column->label),
+                      std::string(status_name(run.status)), escape_html(run.message)},
+                     subject->label});
   }
   if (lines.empty()) return "";
-  return scrolling(
+  return scrolling_table(
       "Runs without a full result", "troubles",
-      caption("Runs that diverged are results and are counted; those that failed or were interrupted are run "
-              "again by the same command.") +
-          head({"Run", "Layer", "Axes", "Cell", "Status", "Reason"}) + body(lines));
+      table_caption("Runs that diverged are results and are counted; those that failed or were interrupted are run "
+                    "again by the same command.") +
+          table_head({"Run", "Layer", "Axes", "Cell", "Status", "Reason"}) + table_body(lines));
 }
 
 std::string html_differences(const Summary& summary) {
   std::vector<std::string> names = {"Setting"};
   for (std::size_t i = 0; i < summary.tables.size(); ++i) names.push_back(fmt::format("Setting {}", i + 1));
-  Lines lines;
+  std::vector<Line> lines;
   for (const Difference& difference : summary.differences) {
-    lines.push_back({"<span class=\"code\">" + escape_html(difference.name) + "</span>"});
-    for (const std::string& value : difference.values) lines.back().push_back(escape_html(value));
+    lines.push_back({{"<span class=\"code\">" + escape_html(difference.name) + "</span>"}});
+    for (const std::string& value : difference.values) lines.back().cells.push_back(escape_html(value));
   }
-  return scrolling("Settings that differ", "pairs",
-                   caption("What differs between the settings.") + head(names) + body(lines));
+  return scrolling_table("Settings that differ", "pairs",
+                         table_caption("What differs between the settings.") + table_head(names) + table_body(lines));
 }
 
 std::string html_pairs(const std::string& title, const std::vector<std::pair<std::string, std::string>>& pairs) {
-  Lines lines;
+  std::vector<Line> lines;
   for (const auto& [name, value] : pairs) {
-    lines.push_back({"<span class=\"code\">" + escape_html(name) + "</span>",
-                     "<span class=\"name\">" + escape_html(value) + "</span>"});
+    lines.push_back({{"<span class=\"code\">" + escape_html(name) + "</span>",
+                      "<span class=\"name\">" + escape_html(value) + "</span>"}});
   }
-  return scrolling(title, "pairs", caption(title) + head({"Name", "Value"}) + body(lines));
+  return scrolling_table(title, "pairs", table_caption(title) + table_head({"Name", "Value"}) + table_body(lines));
 }
 
 std::string html_environments(std::span<const Run> runs) {
@@ -285,21 +258,22 @@ std::string html_environments(std::span<const Run> runs) {
       if (!key.empty() && std::ranges::find(keys, key) == keys.end()) keys.push_back(key);
     }
   }
-  Lines lines;
+  std::vector<Line> lines;
   for (const std::string& key : keys) {
-    lines.push_back({"<span class=\"code\">" + escape_html(key) + "</span>"});
+    lines.push_back({{"<span class=\"code\">" + escape_html(key) + "</span>"}});
     for (const json& environment : environments) {
       std::string value = "–";
       for (const auto& [name, item] : flatten(environment)) {
         if (name == key) value = format_value(item);
       }
-      lines.back().push_back("<span class=\"name\">" + escape_html(value) + "</span>");
+      lines.back().cells.push_back("<span class=\"name\">" + escape_html(value) + "</span>");
     }
   }
   if (lines.empty()) return "<p>The runs have no record of their environment.</p>\n";
-  return scrolling("Environment", "pairs",
-                   caption("Where the runs were made. Recorded and shown, but no part of what identifies a run.") +
-                       head(names) + body(lines));
+  return scrolling_table(
+      "Environment", "pairs",
+      table_caption("Where the runs were made. Recorded and shown, but no part of what identifies a run.") +
+          table_head(names) + table_body(lines));
 }
 
 }  // namespace zoo::report

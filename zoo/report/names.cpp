@@ -1,6 +1,7 @@
 #include "zoo/report/names.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -102,18 +103,31 @@ std::vector<Subject> name_subjects(const std::vector<json>& subjects) {
   return named;
 }
 
-std::string slice_label(const json& slice) {
-  std::string text;
-  const auto add = [&](const std::string& name, const json& value) {
-    text += (text.empty() ? "" : ", ") + name + " " + format_value(value);
+double number_or_nan(const json& value) {
+  return value.is_number() ? value.get<double>() : std::numeric_limits<double>::quiet_NaN();
+}
+
+std::vector<std::string> slice_labels(const std::vector<json>& slices) {
+  const auto in_all = [&](const std::string& key, const json& value) {
+    return slices.size() > 1 &&
+           std::ranges::all_of(slices, [&](const json& slice) { return field(slice, key.c_str()) == value; });
   };
-  if (!slice.is_object() || slice.empty()) return "all";
-  if (slice.contains("seq_len")) add("T", slice["seq_len"]);
-  if (slice.contains("kv_pairs")) add("kv", slice["kv_pairs"]);
-  for (const auto& [key, value] : slice.items()) {
-    if (key != "seq_len" && key != "kv_pairs") add(one_line(key), value);
+  std::vector<std::string> labels;
+  for (const json& slice : slices) {
+    std::string text;
+    const auto add = [&](const std::string& name, const json& value) {
+      text += (text.empty() ? "" : ", ") + name + " " + format_value(value);
+    };
+    if (const json length = field(slice, "seq_len"); !length.is_null()) add("T", length);
+    if (const json pairs = field(slice, "kv_pairs"); !pairs.is_null()) add("kv", pairs);
+    if (slice.is_object()) {
+      for (const auto& [key, value] : slice.items()) {
+        if (key != "seq_len" && key != "kv_pairs" && !in_all(key, value)) add(one_line(key), value);
+      }
+    }
+    labels.push_back(text.empty() ? "all" : text);
   }
-  return text;
+  return labels;
 }
 
 Paths flatten(const json& value) {

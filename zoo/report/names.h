@@ -23,8 +23,12 @@ std::vector<Subject> name_subjects(const std::vector<nlohmann::json>& subjects);
 /// The member of an object; null when there is none, or when it is no object.
 nlohmann::json field(const nlohmann::json& object, const char* key);
 
-/// The slice that a column of a table shows, for people: "T 64, kv 8".
-std::string slice_label(const nlohmann::json& slice);
+/// A JSON number as such; NaN for anything else.
+double number_or_nan(const nlohmann::json& value);
+
+/// The slices that the columns of a table show, for people: "T 64, kv 8". Of several, options that are the same in all
+/// are left out, but for the length and the pairs, which everybody looks for.
+std::vector<std::string> slice_labels(const std::vector<nlohmann::json>& slices);
 
 /// A nested JSON value as pairs of path and value: {"a": {"b": [1]}} is {{"a.b[0]", 1}}; empty containers are values.
 std::vector<std::pair<std::string, nlohmann::json>> flatten(const nlohmann::json& value);

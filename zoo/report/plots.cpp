@@ -6,33 +6,38 @@
 #include <cmath>
 #include <set>
 
+#include "zoo/report/cost.h"
 #include "zoo/report/format.h"
+#include "zoo/report/plot_parts.h"
+#include "zoo/report/slices.h"
 
 namespace zoo::report {
 
 namespace {
 
-constexpr double accuracy_top = 1.04;  // a little room above 1, where the best lines run
-
-Point accuracy_point(double x, const Estimate& accuracy) {
-  const double half = accuracy.has_interval() ? accuracy.half_width : 0;
-  return {x, accuracy.mean, accuracy.mean - half, accuracy.mean + half};
+std::string bars(const Table& table) {
+  return table.seeds > 1 ? " Bars are 95% intervals over seeds." : "";
 }
 
-Series& series_of(Panel& panel, const Subject& subject, const Styles& styles) {
-  const auto at = std::ranges::find(panel.series, subject.label, &Series::label);
-  if (at != panel.series.end()) return *at;
-  return panel.series.emplace_back(Series{subject.label, styles.at(subject.label), {}});
-}
-
-void sort_points(Panel& panel) {
-  for (Series& series : panel.series) std::ranges::stable_sort(series.points, {}, &Point::x);
+// The columns that have a panel of accuracy against width or state: all, but of the slices that a line or a grid shows
+// together only that of all of them.
+std::vector<std::size_t> panel_columns(const Table& table) {
+  std::set<std::size_t> shown_elsewhere;
+  for (const SliceFamily& family : slice_families(table)) {
+    if (line_option(table, family).empty() && !is_grid(table, family)) continue;
+    shown_elsewhere.insert(family.columns.begin(), family.columns.end());
+  }
+  std::vector<std::size_t> columns;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    if (!shown_elsewhere.contains(i)) columns.push_back(i);
+  }
+  return columns;
 }
 
 // Accuracy against a figure of each row: its width or its state.
 template <typename X>
 Figure accuracy_figure(const Table& table, const Styles& styles, Figure figure, const std::string& x_label, X&& x_of) {
-  for (std::size_t column = 0; column < table.columns.size(); ++column) {
+  for (const std::size_t column : panel_columns(table)) {
     Panel panel{.title = table.columns[column].label,
                 .x_label = x_label,
                 .y_label = "test accuracy",
@@ -50,29 +55,6 @@ Figure accuracy_figure(const Table& table, const Styles& styles, Figure figure, 
     if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
   }
   return figure;
-}
-
-void tick_at_points(Panel& panel) {
-  std::set<double> values;
-  for (const Series& series : panel.series) {
-    for (const Point& point : series.points) values.insert(point.x);
-  }
-  for (const double value : values) panel.x_ticks.push_back({value, fmt::format("{}", value)});
-}
-
-// Powers of two, at most five of them, so that their labels do not touch.
-void tick_at_bytes(Panel& panel) {
-  double low = INFINITY, high = 0;
-  for (const Series& series : panel.series) {
-    for (const Point& point : series.points) low = std::min(low, point.x), high = std::max(high, point.x);
-  }
-  const int first = static_cast<int>(std::floor(std::log2(low)));
-  const int last = static_cast<int>(std::ceil(std::log2(high)));
-  const int step = (last - first) / 5 + 1;
-  for (int power = first; power <= last; power += step) {
-    const double bytes = std::exp2(power);
-    panel.x_ticks.push_back({bytes, format_bytes(bytes)});
-  }
 }
 
 // The mean over runs of a figure at each epoch; a run that has ended keeps its last.
@@ -103,22 +85,12 @@ std::vector<Point> curve(std::span<const Run> runs, const std::vector<std::size_
   return points;
 }
 
-// Columns that stand for a cell each: the first of it, which is that of all slices where there are several.
-std::vector<std::size_t> cell_columns(const Table& table) {
-  std::vector<std::size_t> columns;
-  for (std::size_t i = 0; i < table.columns.size(); ++i) {
-    const bool known = std::ranges::any_of(
-        columns, [&](std::size_t other) { return table.columns[other].cell == table.columns[i].cell; });
-    if (!known) columns.push_back(i);
-  }
-  return columns;
-}
-
 Panel curve_panel(const Table& table, const std::string& width, std::size_t column, std::span<const Run> runs,
                   const Styles& styles, bool of_loss) {
   Panel panel{.title = table.columns[column].label,
               .x_label = "epoch",
-              .y_label = of_loss ? "validation loss (nats)" : "validation accuracy",
+              .y_label = of_loss ? table.regression ? "validation mean squared error" : "validation loss (nats)"
+                                 : "validation accuracy",
               .x_ticks = {},
               .y_maximum = of_loss ? 0 : accuracy_top,
               .series = {}};
@@ -144,7 +116,58 @@ Panel curve_panel(const Table& table, const std::string& width, std::size_t colu
   return panel;
 }
 
+Figure width_figure(const Table& table, const Styles& styles) {
+  Figure figure = accuracy_figure(table, styles,
+                                  {.title = "Accuracy against width",
+                                   .caption = "Test accuracy by model width, at the learning rate chosen on the "
+                                              "validation split." +
+                                              bars(table),
+                                   .panels = {}},
+                                  "d_model", [](const Row& row, const Result&) { return row.d_model; });
+  for (Panel& panel : figure.panels) tick_at_points(panel);
+  return figure;
+}
+
+Figure state_figure(const Table& table, const Styles& styles) {
+  Figure figure = accuracy_figure(
+      table, styles,
+      {.title = "Accuracy against state",
+       .caption = "Test accuracy by what the model carries from token to token: the bytes of all its state tensors, "
+                  "measured after the last token, batch 1. Points of a line are widths." +
+                  bars(table),
+       .panels = {}},
+      "state", [](const Row&, const Result& result) { return static_cast<double>(result.state_bytes.value_or(0)); });
+  for (Panel& panel : figure.panels) tick_at_round(panel, true, format_bytes);
+  return figure;
+}
+
+Figure curves_figure(const Table& table, std::span<const Run> runs, const Styles& styles, const std::string& width) {
+  Figure figure{.title = "Learning curves at d_model " + width,
+                .caption =
+                    "Validation accuracy and loss after each epoch, means over seeds, at the chosen learning "
+                    "rate. A run that stopped early keeps its last figure.",
+                .panels = {}};
+  for (const bool of_loss : {false, true}) {
+    for (const std::size_t column : cell_columns(table)) {
+      Panel panel = curve_panel(table, width, column, runs, styles, of_loss);
+      if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
+    }
+    if (!of_loss && figure.panels.size() > 1) figure.panels_of_first_row = figure.panels.size();
+  }
+  return figure;
+}
+
 }  // namespace
+
+std::vector<std::size_t> cell_columns(const Table& table) {
+  std::vector<std::size_t> columns;
+  for (std::size_t i = 0; i < table.columns.size(); ++i) {
+    const bool known = std::ranges::any_of(
+        columns, [&](std::size_t other) { return table.columns[other].cell == table.columns[i].cell; });
+    if (!known) columns.push_back(i);
+  }
+  return columns;
+}
 
 Styles assign_styles(const Summary& summary) {
   Styles styles;
@@ -155,48 +178,18 @@ Styles assign_styles(const Summary& summary) {
 }
 
 std::vector<Figure> make_figures(const Table& table, std::span<const Run> runs, const Styles& styles) {
-  std::vector<Figure> figures;
-  const std::string bars = table.seeds > 1 ? " Bars are 95% intervals over seeds." : "";
-  figures.push_back(accuracy_figure(table, styles,
-                                    {.title = "Accuracy against width",
-                                     .caption = "Test accuracy by model width, at the learning rate chosen on the "
-                                                "validation split." +
-                                                bars,
-                                     .panels = {}},
-                                    "d_model", [](const Row& row, const Result&) { return row.d_model; }));
-  for (Panel& panel : figures.back().panels) tick_at_points(panel);
-  figures.push_back(accuracy_figure(
-      table, styles,
-      {.title = "Accuracy against state",
-       .caption = "Test accuracy by what the model carries from token to token: the bytes of all its state tensors, "
-                  "measured after the last token, batch 1. Points of a line are widths." +
-                  bars,
-       .panels = {}},
-      "state", [](const Row&, const Result& result) { return static_cast<double>(result.state_bytes.value_or(0)); }));
-  for (Panel& panel : figures.back().panels) tick_at_bytes(panel);
-
-  std::vector<std::pair<double, std::string>> widths;
-  for (const Row& row : table.rows) {
-    if (const std::pair width(row.d_model, row.width); std::ranges::find(widths, width) == widths.end()) {
-      widths.push_back(width);
-    }
+  std::vector<Figure> figures = line_figures(table, styles);
+  const std::vector<std::string> widths = widths_of(table);
+  // One width is a point without a line: the costs below show it, and the table.
+  if (widths.size() > 1) {
+    figures.push_back(width_figure(table, styles));
+    figures.push_back(state_figure(table, styles));
   }
-  std::ranges::stable_sort(widths, {}, &std::pair<double, std::string>::first);
-  for (const auto& [size, width] : widths) {
-    Figure figure{.title = "Learning curves at d_model " + width,
-                  .caption =
-                      "Validation accuracy and loss after each epoch, means over seeds, at the chosen learning "
-                      "rate. A run that stopped early keeps its last figure.",
-                  .panels = {},
-                  .open = width == widths.front().second};
-    for (const bool of_loss : {false, true}) {
-      for (const std::size_t column : cell_columns(table)) {
-        Panel panel = curve_panel(table, width, column, runs, styles, of_loss);
-        if (!panel.series.empty()) figure.panels.push_back(std::move(panel));
-      }
-      if (!of_loss && figure.panels.size() > 1) figure.panels_of_first_row = figure.panels.size();
-    }
-    figures.push_back(std::move(figure));
+  std::ranges::move(group_figures(table, runs, styles), std::back_inserter(figures));
+  figures.push_back(cost_figure(table, runs, styles));
+  for (const std::string& width : widths) {
+    figures.push_back(curves_figure(table, runs, styles, width));
+    figures.back().open = width == widths.front();
   }
   std::erase_if(figures, [](const Figure& figure) { return figure.panels.empty(); });
   return figures;

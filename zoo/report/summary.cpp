@@ -10,6 +10,8 @@
 #include <set>
 
 #include "zoo/report/format.h"
+#include "zoo/report/measures.h"
+#include "zoo/report/slices.h"
 
 namespace zoo::report {
 
@@ -20,44 +22,8 @@ using nlohmann::json;
 constexpr double nan = std::numeric_limits<double>::quiet_NaN();
 constexpr double infinity = std::numeric_limits<double>::infinity();
 
-double number(const json& value) {
-  return value.is_number() ? value.get<double>() : nan;
-}
-
 bool has_result(const Run& run) {
   return run.status == RunStatus::done || run.status == RunStatus::diverged;
-}
-
-double accuracy_of(const SliceResult& slice) {
-  return std::isnan(slice.accuracy) ? 0 : slice.accuracy;
-}
-
-// How many examples the run's cell has of a slice; 1 when it does not say.
-double weight_of(const Run& run, std::string_view split, const json& slice) {
-  const json cell = field(run.spec.axes, "cell");
-  const bool own = split == "validation" && !field(cell, "validation").is_null();
-  for (const json& part : field(cell, own ? "validation" : "test")) {
-    if (!part.is_object() || !slice.is_object()) continue;
-    const bool same = std::ranges::all_of(part.items(), [&](const auto& item) {
-      return item.key() == "examples" || (slice.contains(item.key()) && slice[item.key()] == item.value());
-    });
-    const double examples = number(field(part, "examples"));
-    if (same && examples > 0) return examples;
-  }
-  return 1;
-}
-
-template <typename Value>
-double mean_over_slices(const Run& run, std::string_view split, Value&& value) {
-  double sum = 0;
-  double weights = 0;
-  for (const SliceResult& slice : run.slices) {
-    if (slice.split != split) continue;
-    const double weight = weight_of(run, split, slice.slice);
-    sum += weight * value(slice);
-    weights += weight;
-  }
-  return weights > 0 ? sum / weights : nan;
 }
 
 double validation_loss(const Run& run) {
@@ -89,7 +55,7 @@ json row_axes(const Run& run) {
 std::vector<RateScore> score_rates(std::span<const Run> runs, const Group& group) {
   std::map<double, std::vector<std::size_t>> by_rate;
   for (const std::size_t index : group) {
-    if (has_result(runs[index])) by_rate[number(field(runs[index].spec.axes, "lr"))].push_back(index);
+    if (has_result(runs[index])) by_rate[number_or_nan(field(runs[index].spec.axes, "lr"))].push_back(index);
   }
   std::vector<RateScore> scores;
   for (const auto& [rate, members] : by_rate) {
@@ -116,7 +82,7 @@ std::vector<RateScore> score_rates(std::span<const Run> runs, const Group& group
 double test_accuracy(const Run& run, const json& slice) {
   if (slice.is_null()) return split_accuracy(run, "test");
   for (const SliceResult& result : run.slices) {
-    if (result.split == "test" && result.slice == slice) return accuracy_of(result);
+    if (result.split == "test" && result.slice == slice) return scored_accuracy(result);
   }
   return run.status == RunStatus::diverged ? 0 : nan;
 }
@@ -130,9 +96,9 @@ Result result_of(std::span<const Run> runs, const Group& group, const std::vecto
   std::vector<double> accuracies;
   for (const std::size_t index : group) {
     const Run& run = runs[index];
-    const double seed = number(field(run.spec.axes, "seed"));
+    const double seed = number_or_nan(field(run.spec.axes, "seed"));
     expected_seeds.insert(seed);
-    const double rate = number(field(run.spec.axes, "lr"));
+    const double rate = number_or_nan(field(run.spec.axes, "lr"));
     const bool of_choice = chosen != scores.end() && (rate == chosen->learning_rate || std::isnan(rate));
     if (!has_result(run)) result.unfinished = result.unfinished || !of_choice;
     if (!has_result(run) || !of_choice) continue;
@@ -180,8 +146,8 @@ std::vector<json> slices_of(std::span<const Run> runs, const std::vector<std::si
 // Longer sequences and more pairs to the right; numbers by size, not by their digits.
 bool earlier_slice(const json& a, const json& b) {
   for (const char* key : {"seq_len", "kv_pairs"}) {
-    const double x = number(field(a, key));
-    const double y = number(field(b, key));
+    const double x = number_or_nan(field(a, key));
+    const double y = number_or_nan(field(b, key));
     if (!std::isnan(x) && !std::isnan(y) && x != y) return x < y;
   }
   return a < b;
@@ -200,7 +166,15 @@ std::vector<Column> columns_of(std::span<const Run> runs, const std::vector<std:
                          [&](std::size_t index) { return field(runs[index].spec.axes, "cell") == cell; });
     const std::vector<json> slices = slices_of(runs, of_cell);
     if (slices.size() > 1) columns.push_back({cell, nullptr, fmt::format("all {} slices", slices.size())});
-    for (const json& slice : slices) columns.push_back({cell, slice, slice_label(slice)});
+    for (const json& slice : slices) columns.push_back({cell, slice, ""});
+  }
+  std::vector<json> all;
+  for (const Column& column : columns) {
+    if (!column.slice.is_null()) all.push_back(column.slice);
+  }
+  const std::vector<std::string> labels = slice_labels(all);
+  for (std::size_t i = 0, next = 0; i < columns.size(); ++i) {
+    if (!columns[i].slice.is_null()) columns[i].label = labels[next++];
   }
   std::ranges::stable_sort(columns, [](const Column& a, const Column& b) {
     if (a.slice.is_null() != b.slice.is_null()) return a.slice.is_null();
@@ -261,11 +235,6 @@ std::vector<Row> rows_of(std::span<const Run> runs, const Table& table) {
 
 }  // namespace
 
-double split_accuracy(const Run& run, std::string_view split) {
-  const double accuracy = mean_over_slices(run, split, accuracy_of);
-  return std::isnan(accuracy) && run.status == RunStatus::diverged ? 0 : accuracy;
-}
-
 Summary summarise(std::span<const Run> runs) {
   Summary summary;
   for (std::size_t index = 0; index < runs.size(); ++index) {
@@ -288,6 +257,7 @@ Summary summarise(std::span<const Run> runs) {
     table.subjects = name_subjects(subjects);
     table.columns = columns_of(runs, table.runs);
     table.rows = rows_of(runs, table);
+    table.regression = is_regression(runs, table);
     for (const Row& row : table.rows) {
       for (const Result& result : row.results) table.seeds = std::max(table.seeds, result.accuracy.count);
     }

@@ -63,6 +63,7 @@ struct Table {
   std::vector<Row> rows;          ///< by subject, then by width
   std::vector<std::size_t> runs;  ///< every run of this setting, by index, whatever its status
   int seeds = 0;                  ///< the most that a result has
+  bool regression = false;        ///< the answers are numbers: see is_regression()
 };
 
 /// All runs, a table for each setting. Runs whose settings differ never share a table.
@@ -77,9 +78,5 @@ struct Summary {
 /// counts with its accuracies as evaluated, and with 0 where it has none. The accuracy of a mixture is the mean over
 /// its test examples.
 Summary summarise(std::span<const Run> runs);
-
-/// The accuracy of a run on all slices of a split, each weighted by its number of examples in the run's cell (equally
-/// where the cell does not say). NaN when the run has no slice of that split and did not diverge.
-double split_accuracy(const Run& run, std::string_view split);
 
 }  // namespace zoo::report

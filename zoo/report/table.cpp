@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "zoo/report/format.h"
+#include "zoo/report/measures.h"
 #include "zoo/report/text_table.h"
 
 namespace zoo::report {
@@ -37,6 +38,16 @@ std::string marks(const Result& result) {
   if (result.diverged > 0) text += "†";
   if (!result.complete()) text += "*";
   return text;
+}
+
+// Which tables' accuracy is not what one expects.
+std::string regression_note(const Summary& summary) {
+  std::string settings;
+  for (std::size_t i = 0; i < summary.tables.size(); ++i) {
+    if (summary.tables[i].regression) settings += fmt::format("{}{}", settings.empty() ? "" : ", ", i + 1);
+  }
+  return (summary.tables.size() > 1 ? "In setting " + settings + ": " : "") + tolerance_sentence() +
+         " The mean squared error is in the files, as the loss.\n";
 }
 
 std::string result_text(const Result& result) {
@@ -85,6 +96,7 @@ std::string format_table(const Summary& summary, std::size_t width) {
   const int seeds = std::ranges::max(summary.tables, {}, &Table::seeds).seeds;
   if (seeds > 1) text += fmt::format(", mean and 95% interval over {} seeds", seeds);
   text += "; learning rate chosen on the validation split.\n";
+  if (std::ranges::any_of(summary.tables, &Table::regression)) text += regression_note(summary);
   if (diverged) text += "† the loss of a seed became NaN or infinite; it counts as it was evaluated, else as 0.\n";
   if (incomplete) text += "* not all runs of this cell are finished.\n";
   if (summary.tables.size() > 1) text += "Runs of different settings are not compared.\n";
