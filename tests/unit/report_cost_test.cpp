@@ -68,7 +68,7 @@ TEST(ReportCost, RowsWithoutTheCostOrWithoutACellHaveNoPoint) {
   runs[0].summary = nullptr;
   EXPECT_TRUE(cost_points(table, runs, Cost::flops).empty());
   EXPECT_TRUE(
-      cost_points(summarise({RunBuilder{.status = RunStatus::failed}.build()}).tables.at(0), {}, Cost::state).empty());
+      cost_points(summarise(Runs{RunBuilder{.status = RunStatus::failed}.build()}).tables.at(0), {}, Cost::state).empty());
 }
 
 TEST(ReportCost, TheFrontIsNamedBelowThePlots) {
