@@ -39,8 +39,8 @@ po::options_description describe_options() {
       ("json", po::bool_switch(), "print JSON")                                      //
       ("sample", po::value<std::string>(), "print the first N examples, annotated")  //
       ("export", po::value<std::string>(),
-       "write examples to a safetensors file: tokens and labels [N,T] "                                  //
-       "int32, -100 where unlabelled, and slice.NAME [N] int64")                                         //
+       "write examples to a safetensors file: tokens (or reals) and labels [N,T], "                      //
+       "-100 where unlabelled, and slice.NAME [N]")                                                      //
       ("option", po::value<std::vector<std::string>>(), "an option of the task, k=v (may be repeated)")  //
       ("split", po::value<std::string>(), "train, validation or test (train)")                           //
       ("seed", po::value<std::string>(), "seed of the examples (0)")                                     //
@@ -115,13 +115,19 @@ void list() {
 }
 
 void print_samples(const Request& request, const Task& task) {
+  check_example_count(task, request.split, static_cast<std::uint64_t>(*request.sample));
   nlohmann::json all = nlohmann::json::array();
   Example example;
   for (std::int64_t i = 0; i < *request.sample; ++i) {
     const auto index = static_cast<std::uint64_t>(i);
     task.generate(request.split, static_cast<std::uint64_t>(request.seed), index, example);
     if (request.json) {
-      all.push_back({{"index", index}, {"tokens", example.tokens}, {"labels", example.labels}});
+      nlohmann::json sample = {{"index", index}, {"labels", example.labels}};
+      if (!example.tokens.empty()) sample["tokens"] = example.tokens;
+      if (!example.reals.empty()) sample["reals"] = example.reals;
+      if (!example.targets.empty()) sample["targets"] = example.targets;
+      if (!example.groups.empty()) sample["groups"] = example.groups;
+      all.push_back(std::move(sample));
     } else {
       fmt::print("{}example {} of {}, seed {}: {}", i > 0 ? "\n" : "", index, split_name(request.split), request.seed,
                  task.describe(example));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "tasks/common/pathfinder_scene.h"
+#include "tasks/common/picture_text.h"
 #include "zoo/core/error.h"
 #include "zoo/core/plugin.h"
 #include "zoo/core/random.h"
@@ -74,20 +75,9 @@ class Pathfinder final : public zoo::Task {
 
   std::string describe(const Example& example) const override {
     check_example(*this, example, 0);
-    std::string text = fmt::format("{} x {} pixels, row by row, black is 0:\n", size(), size());
-    constexpr std::string_view shades = " .:-=+*#%@";
-    const auto width = static_cast<std::size_t>(size());
-    for (std::size_t t = 0; t < example.tokens.size(); ++t) {
-      const char shade = shades[static_cast<std::size_t>(example.tokens[t]) * (shades.size() - 1) / 255];
-      text += std::string(width > 64 ? 1 : 2, shade);
-      if (t % width == width - 1) {
-        text.erase(text.find_last_not_of(' ') + 1);
-        text += '\n';
-      }
-    }
     const std::int32_t label = example.labels.back();
-    return text + fmt::format("label at the last pixel: {}, the dots are on {}\n", label,
-                              label == 1 ? "one curve" : "two curves");
+    return zoo::picture_text(example.tokens, size()) + fmt::format("label at the last pixel: {}, the dots are on {}\n",
+                                                                   label, label == 1 ? "one curve" : "two curves");
   }
 
  private:

@@ -77,6 +77,19 @@ void check_example(const Task& task, const Example& example, std::uint64_t index
   }
 }
 
+void check_example_index(const Task& task, Split split, std::uint64_t index) {
+  const std::optional<std::uint64_t> there = task.example_count(split);
+  if (!there || index < *there) return;
+  throw Error("the {} split has no example {}; it has {}, counted from 0", split_name(split), index, *there);
+}
+
+void check_example_count(const Task& task, Split split, std::uint64_t count) {
+  const std::optional<std::uint64_t> there = task.example_count(split);
+  if (!there || count <= *there) return;
+  throw UsageError("the {} split has {} examples, not {}; ask for {} or fewer", split_name(split), *there, count,
+                   *there);
+}
+
 Registry<TaskEntry>& task_registry() {
   static Registry<TaskEntry> registry("task");
   return registry;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -67,7 +68,7 @@ class Task {
   virtual ~Task() = default;
 
   /// Writes example `index` of a split into `example`, whose vectors are reused (resized, every element written); those
-  /// that this task does not use it leaves alone.
+  /// that this task does not use it leaves alone. Examples read from files are the same for every seed.
   virtual void generate(Split split, std::uint64_t seed, std::uint64_t index, Example& example) const = 0;
 
   /// Tokens are 0 .. vocab_size-1; 0 when the inputs are real.
@@ -82,6 +83,9 @@ class Task {
   virtual HeadSpec head() const { return {HeadKind::language_model, vocab_size()}; }
   /// C when the inputs are reals [T,C], 0 when they are tokens.
   virtual std::int64_t input_channels() const { return 0; }
+  /// How many examples a split has, of which `index` must be one; nothing when there is no end to them, as for all
+  /// tasks that draw theirs.
+  virtual std::optional<std::uint64_t> example_count(Split) const { return std::nullopt; }
   /// An example as text that a person can read: which token is what, which positions are labelled with what.
   virtual std::string describe(const Example& example) const = 0;
 };
@@ -95,6 +99,9 @@ struct TaskEntry {
   std::function<std::unique_ptr<Task>(const Options&)> make;  ///< throws UsageError for settings that cannot be met
   /// Small settings that the generic tests use.
   std::vector<nlohmann::json> test_cases;
+  /// The task reads files that the user has to get, and cannot be made without them. It has no test cases: the generic
+  /// tests, and the one that constructs what a plugin registers, leave it out.
+  bool needs_files = false;
 };
 
 Registry<TaskEntry>& task_registry();
@@ -102,6 +109,12 @@ Registry<TaskEntry>& task_registry();
 /// Throws Error, naming the position, when an example is not what its task promises: the length of each vector, tokens
 /// in the vocabulary, labels among the head's outputs, groups among groups(), finite reals.
 void check_example(const Task& task, const Example& example, std::uint64_t index);
+
+/// Throws Error when a split has no example `index`.
+void check_example_index(const Task& task, Split split, std::uint64_t index);
+
+/// Throws UsageError when a split has fewer than `count` examples.
+void check_example_count(const Task& task, Split split, std::uint64_t count);
 
 /// Validates `given` against the task's schema and makes it.
 std::unique_ptr<Task> make_task(std::string_view name, const nlohmann::json& given);

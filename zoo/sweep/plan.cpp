@@ -198,7 +198,9 @@ std::string cell_problem(const json& cell, const json& setting) {
   for (const char* part_of : {"train", "test", "validation"}) {
     for (const json& part : cell.value(part_of, json::array())) {
       try {
-        make_task(setting.at("task").get<std::string>(), task_options_of(setting.at("task_options"), part));
+        const auto task =
+            make_task(setting.at("task").get<std::string>(), task_options_of(setting.at("task_options"), part));
+        check_example_count(*task, parse_split(part_of), part.at("examples").get<std::uint64_t>());
       } catch (const UsageError& error) {
         const std::string name = describe_parts(json::array({part}));
         problems.insert(fmt::format("{}{}{}", name, name.empty() ? "" : ": ", error.what()));

@@ -67,6 +67,7 @@ std::vector<TaskPart> read_parts(const json& parts, const char* which, const std
     json all = options;
     all.update(one.cell);
     one.task = make_task(task, all);
+    check_example_count(*one.task, parse_split(which), one.examples);
     result.push_back(std::move(one));
   }
   return result;
