@@ -16,7 +16,7 @@ namespace zoo {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__)
-constexpr bool caching = false;  // AddressSanitizer sees a use after free only when blocks really go back
+constexpr bool caching = false;
 #elif defined(__has_feature)
 constexpr bool caching = !__has_feature(address_sanitizer);
 #else
@@ -65,7 +65,7 @@ class Pool {
       statistics_.bytes_from_system += size;
       ++statistics_.system_allocations;
     }
-    return from_system(size);
+    return from_system(size, bytes);
   }
 
   void release(void* block, std::size_t bytes) {
@@ -103,11 +103,12 @@ class Pool {
   }
 
  private:
-  void* from_system(std::size_t size) {
+  // A block of a class, of which `bytes` are asked for now.
+  void* from_system(std::size_t size, std::size_t bytes) {
     const bool large = size >= 2 * huge_page;
     const std::size_t align = large ? huge_page : alignment;
-    void* block = std::aligned_alloc(align, (size + align - 1) / align * align);
-    if (block == nullptr) {
+    void* block = nullptr;
+    if (::posix_memalign(&block, align, caching ? (size + align - 1) / align * align : bytes) != 0) {
       const std::lock_guard lock(mutex_);
       statistics_.bytes_in_use -= size;
       statistics_.bytes_from_system -= size;
@@ -190,6 +191,10 @@ void pool_trim() noexcept {
 
 PoolStatistics pool_statistics() {
   return pool().statistics();
+}
+
+bool pool_reuses_blocks() {
+  return caching;
 }
 
 void reset_pool_peak() {

@@ -92,12 +92,12 @@ void run_back(const CellSizes& sizes, const CellInputs<T>& inputs, const CellRes
   for (std::int64_t t = L - 1; t >= 0; --t) {
     for (std::int64_t b = begin; b < end; ++b) {
       const std::int64_t row = b * L + t;
-      const T* carried = lstm ? results.kept + row * KW + 4 * W : nullptr;
+      const T* carried = nullptr;  // an LSTM's, before this token
+      if (lstm) carried = t == 0 ? inputs.carried + b * W : results.kept + (row - 1) * KW + 4 * W;
       step_back(d, sizes.cell, W,
                 BackwardRows<T>{results.h + row * W, t == 0 ? inputs.hidden + b * W : results.h + (row - 1) * W,
-                                t == 0 ? inputs.carried + b * W : carried - KW, results.kept + row * KW,
-                                results.dh + row * W, into.hidden + b * W, lstm ? into.carried + b * W : nullptr,
-                                into.x + row * GW, into.gates + row * GW});
+                                carried, results.kept + row * KW, results.dh + row * W, into.hidden + b * W,
+                                lstm ? into.carried + b * W : nullptr, into.x + row * GW, into.gates + row * GW});
     }
     small_matmul<true>(d, end - begin, W, GW, Strided<T>{into.gates + (begin * L + t) * GW, L * GW, 1},
                        Rowwise<const T>{inputs.weight, W}, Rowwise<T>{into.hidden + begin * W, W});

@@ -170,9 +170,9 @@ Tensor broadcast_to(const Tensor& x, const Shape& shape) {
 namespace {
 
 OpCase shape_case(std::string name, Shape shape, std::function<Tensor(const Tensor&)> call) {
-  return {.name = std::move(name), .inputs = {{.shape = shape}}, .call = [call](std::span<const Tensor> inputs) {
-            return Tensors{call(inputs[0])};
-          }};
+  return {.name = std::move(name),
+          .inputs = {{.shape = shape}},
+          .call = [call = std::move(call)](std::span<const Tensor> inputs) { return Tensors{call(inputs[0])}; }};
 }
 
 const OpRegistration reshape_registration({.name = "reshape",
