@@ -1,7 +1,6 @@
 // Flip-flop language modelling: Liu et al. 2023, "Exposing Attention Glitches with Flip-Flop Language Modeling",
 // section 3. flip_flop.md, beside this file, documents it.
 
-#include <cmath>
 #include <string>
 #include <vector>
 
@@ -55,9 +54,7 @@ class FlipFlop final : public zoo::Task {
 
   std::int64_t vocab_size() const override { return 5; }
   std::int64_t seq_len() const override { return seq_len_; }
-  std::vector<zoo::Slice> slices() const override {
-    return {{"seq_len", seq_len_}, {"p_i_permille", std::llround(1000 * p_i_)}};
-  }
+  std::vector<zoo::Slice> slices() const override { return {{"seq_len", seq_len_}}; }
   /// By the distance from a read back to the write that decides it, which is even and at least 2.
   std::vector<zoo::Slice> groups() const override {
     std::vector<zoo::Slice> octaves = zoo::octave_groups("distance", seq_len_ - 2);

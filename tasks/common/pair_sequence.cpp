@@ -81,9 +81,7 @@ void PairSequence::generate(Split split, std::uint64_t seed, std::uint64_t index
 }
 
 std::vector<Slice> PairSequence::slices() const {
-  std::vector<Slice> slices = {{"seq_len", settings_.seq_len}, {"vocab_size", settings_.vocab_size}};
-  if (has_noise()) slices.push_back({"noise_percent", std::llround(100 * settings_.frac_noise)});
-  return slices;
+  return {{"seq_len", settings_.seq_len}, {"vocab_size", settings_.vocab_size}};
 }
 
 std::string PairSequence::describe(const Example& example) const {

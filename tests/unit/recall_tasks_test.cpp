@@ -287,7 +287,7 @@ TEST(RecallTasks, TellTheirSlices) {
   EXPECT_EQ(make_task("in_context_recall", {{"vocab_size", 32}})->slices(),
             (std::vector<Slice>{{"seq_len", 128}, {"vocab_size", 32}}));
   EXPECT_EQ(make_task("noisy_recall", {{"frac_noise", 0.6}})->slices(),
-            (std::vector<Slice>{{"seq_len", 128}, {"vocab_size", 32}, {"noise_percent", 60}}));
+            (std::vector<Slice>{{"seq_len", 128}, {"vocab_size", 32}}));
 }
 
 }  // namespace
