@@ -78,7 +78,7 @@ TEST(ReportSlices, TwoOptionsAreAGridForEachLayer) {
   EXPECT_TRUE(is_grid(table, families[0]));
   EXPECT_TRUE(line_figures(table, assign_styles(summarise(runs))).empty());
   const std::string html = html_grids(table, 3);
-  EXPECT_THAT(html, HasSubstr("<h3>Accuracy by seq_len and depth</h3>"));
+  EXPECT_THAT(html, HasSubstr("<h3>Accuracy by T and depth</h3>"));
   // Lengths run to the right, depths down: at depth 0 the first and the fourth slice.
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">0</th><td class=\"heat\" style=\"--heat:0.900\" title=\"0.900\">0.900"
                               "</td><td class=\"heat\" style=\"--heat:0.600\" title=\"0.600\">0.600</td>"));
