@@ -68,7 +68,8 @@ TEST(ReportCost, RowsWithoutTheCostOrWithoutACellHaveNoPoint) {
   runs[0].summary = nullptr;
   EXPECT_TRUE(cost_points(table, runs, Cost::flops).empty());
   EXPECT_TRUE(
-      cost_points(summarise(Runs{RunBuilder{.status = RunStatus::failed}.build()}).tables.at(0), {}, Cost::state).empty());
+      cost_points(summarise(Runs{RunBuilder{.status = RunStatus::failed}.build()}).tables.at(0), {}, Cost::state)
+          .empty());
 }
 
 TEST(ReportCost, TheFrontIsNamedBelowThePlots) {
@@ -82,6 +83,9 @@ TEST(ReportCost, TheFrontIsNamedBelowThePlots) {
   EXPECT_EQ(figure.notes[2], "On the front by state: <small> (1 KiB, 0.500) and large (4 KiB, 0.900).");
   EXPECT_EQ(figure.panels[2].series.front().joined, Joined::front);
   EXPECT_EQ(figure.panels[2].series.front().points.size(), 2u);
+  // Among equal times only the best is on the front, which has nowhere to go on to.
+  EXPECT_EQ(figure.notes[0], "On the front by training time: large (1.25 s, 0.900).");
+  EXPECT_EQ(figure.panels[0].series.front().points.size(), 1u);
   // One point has nothing to be compared with.
   EXPECT_TRUE(cost_figure(summarise(Runs{runs[0]}).tables[0], runs, assign_styles(summary)).panels.empty());
 }

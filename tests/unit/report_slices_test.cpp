@@ -22,7 +22,7 @@ using Runs = std::vector<Run>;
 
 // A run that is tested on these slices, with accuracies 0.9, 0.8, ...
 Run tested_on(RunBuilder builder, const std::vector<json>& slices) {
-  Run run = builder.build();
+  zoo::Run run = builder.build();
   json& cell = run.spec.axes["cell"];
   cell["train"] = {{{"seq_len", 32}, {"examples", 100}}};
   cell["test"] = json::array();
@@ -78,7 +78,7 @@ TEST(ReportSlices, TwoOptionsAreAGridForEachLayer) {
   EXPECT_TRUE(is_grid(table, families[0]));
   EXPECT_TRUE(line_figures(table, assign_styles(summarise(runs))).empty());
   const std::string html = html_grids(table, 3);
-  EXPECT_THAT(html, HasSubstr("<h3>Accuracy by seq_len and depth</h3>"));
+  EXPECT_THAT(html, HasSubstr("<h3>Accuracy by T and depth</h3>"));
   // Lengths run to the right, depths down: at depth 0 the first and the fourth slice.
   EXPECT_THAT(html, HasSubstr("<th scope=\"row\">0</th><td class=\"heat\" style=\"--heat:0.900\" title=\"0.900\">0.900"
                               "</td><td class=\"heat\" style=\"--heat:0.600\" title=\"0.600\">0.600</td>"));
@@ -104,15 +104,15 @@ TEST(ReportSlices, OptionsThatAreNoNumbersAndSingleSlicesHaveNoFigure) {
   const Table words = summarise(Runs{tested_on({}, {{{"seq_len", "a"}}, {{"seq_len", "b"}}})}).tables[0];
   EXPECT_TRUE(slice_families(words).empty());
   EXPECT_TRUE(slice_families(summarise(Runs{RunBuilder{}.build()}).tables[0]).empty());
-  Run strange;
+  zoo::Run strange;
   strange.spec.axes = {{"cell", {{"train", 3}, {"test", "x"}}}};
   EXPECT_TRUE(slice_families(summarise(Runs{strange}).tables[0]).empty());
   EXPECT_TRUE(trained_values(summarise(Runs{strange}).tables[0], strange.spec.axes["cell"], "seq_len").empty());
 }
 
 TEST(ReportMeasures, GroupsArePooledOverSlicesByTheirLabels) {
-  Run run = tested_on({}, lengths());
-  run.slices[1].metrics = {{"groups", {{{"distance", 2}, {"accuracy", 1.0}, {"labelled", 30}}}}};
+  zoo::Run run = tested_on({}, lengths());
+  run.slices[1].metrics = {{"groups", json::array({{{"distance", 2}, {"accuracy", 1.0}, {"labelled", 30}}})}};
   run.slices[2].metrics = {{"groups",
                             {{{"distance", 2}, {"accuracy", 0.5}, {"labelled", 10}},
                              {{"distance", 4}, {"accuracy", 0.25}, {"labelled", 10}}}}};
@@ -131,7 +131,7 @@ TEST(ReportMeasures, GroupsArePooledOverSlicesByTheirLabels) {
 }
 
 TEST(ReportMeasures, RecordsOfAnyShapeAreRead) {
-  Run run = RunBuilder{}.build();
+  zoo::Run run = RunBuilder{}.build();
   run.slices[1].loss = std::numeric_limits<double>::quiet_NaN();
   run.slices[1].metrics = {{"class_accuracy", nullptr},
                            {"sequence_accuracy", "high"},
@@ -162,7 +162,7 @@ TEST(ReportMeasures, ClassAndSequenceAccuraciesAreShownWhereThereAreAny) {
 TEST(ReportMeasures, ARegressionsLossIsTheMeanSquaredError) {
   RunBuilder builder{.layer = "lstm", .test = 0.875};
   builder.setting["task"] = "adding";
-  Run run = tested_on(builder, {{{"seq_len", 32}}});
+  zoo::Run run = tested_on(builder, {{{"seq_len", 32}}});
   run.slices[1].loss = 0.01234;
   const Runs runs = {run};
   const Summary summary = summarise(runs);

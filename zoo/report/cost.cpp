@@ -126,6 +126,9 @@ Figure cost_figure(const Table& table, std::span<const Run> runs, const Styles& 
     }
     Series staircase{.label = "Pareto front", .style = 0, .points = {}, .joined = Joined::front};
     for (const CostPoint& point : front) staircase.points.push_back(accuracy_point(point.cost, point.accuracy));
+    // What is reached stays reached at any greater cost.
+    const double dearest = std::ranges::max(points, {}, &CostPoint::cost).cost;
+    if (dearest > front.back().cost) staircase.points.push_back(accuracy_point(dearest, front.back().accuracy));
     panel.series.insert(panel.series.begin(), std::move(staircase));  // under the points
     sort_points(panel);
     tick_at_round(panel, cost == Cost::state, [&](double value) { return format_cost(cost, value); });

@@ -118,15 +118,17 @@ std::string series_script(const Panel& panel, Placeholders& texts) {
   for (std::size_t i = 0; i < panel.series.size(); ++i) {
     const Series& series = panel.series[i];
     if (series.points.empty()) continue;
+    std::string bars;  // of points with an interval only: for others gnuplot would draw the ends of a bar
     data += fmt::format("$data{} << END\n", i);
     for (const Point& point : series.points) {
-      // Without an interval there is no bar, not even its ends.
-      const auto end = [&](double y) {
-        return point.low < point.high ? number(std::clamp(y, panel.y_minimum, panel.y_maximum)) : "NaN";
-      };
-      data += fmt::format("{} {} {} {}\n", number(point.x), number(point.y), end(point.low), end(point.high));
+      data += fmt::format("{} {}\n", number(point.x), number(point.y));
+      const auto end = [&](double y) { return number(std::clamp(y, panel.y_minimum, panel.y_maximum)); };
+      if (point.low < point.high) {
+        bars += fmt::format("{} {} {} {}\n", number(point.x), number(point.y), end(point.low), end(point.high));
+      }
     }
     data += "END\n";
+    if (!bars.empty()) data += fmt::format("$bars{} << END\n{}END\n", i, bars);
     if (series.joined == Joined::front) {
       plot +=
           fmt::format("$data{} using 1:2 with steps linecolor rgb '#010101' linewidth 1.2 dashtype (5,4) notitle, ", i);
@@ -137,9 +139,9 @@ std::string series_script(const Panel& panel, Placeholders& texts) {
       data += fmt::format("set label '{}' at graph 1.03,{:.4f} left textcolor rgb '{}'\n",
                           texts.add(shortened(series.label, label_characters)), heights[i], colour);
     }
-    if (panel.markers) {
+    if (panel.markers && !bars.empty()) {
       plot += fmt::format(
-          "$data{} using 1:2:3:4 with yerrorbars linecolor rgb '{}' linewidth 1.2 pointtype 0 notitle, ", i, colour);
+          "$bars{} using 1:2:3:4 with yerrorbars linecolor rgb '{}' linewidth 1.2 pointtype 0 notitle, ", i, colour);
     }
     plot += fmt::format(
         "$data{} using 1:2 with {} linecolor rgb '{}' linewidth 2.2 dashtype {} {} notitle, ", i,

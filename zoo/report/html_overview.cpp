@@ -22,12 +22,12 @@ std::string chosen_settings(const Summary& summary, const OverviewCell& cell) {
   for (const Place& place : cell.places) {
     const Table& table = summary.tables[place.table];
     const Row& row = table.rows[place.row];
-    rates.insert(row.results[place.column].learning_rate);
+    if (const double rate = row.results[place.column].learning_rate; !std::isnan(rate)) rates.insert(rate);
     if (!table.subjects[row.subject].options.empty()) options.insert(table.subjects[row.subject].options);
     settings.insert(place.table + 1);
   }
-  std::string text = "d_model " + overview_widths(summary, cell) + "; lr ";
-  for (const double rate : rates) text += (rate == *rates.begin() ? "" : ", ") + format_rate(rate);
+  std::string text = "d_model " + overview_widths(summary, cell);
+  for (const double rate : rates) text += (rate == *rates.begin() ? "; lr " : ", ") + format_rate(rate);
   for (const std::string& one : options) text += "; " + one;
   text += settings.size() == 1 ? "; setting " : "; settings ";
   for (const std::size_t one : settings) text += (one == *settings.begin() ? "" : ", ") + std::to_string(one);
@@ -45,6 +45,16 @@ std::string cell_html(const Summary& summary, const OverviewTask& task, const Ov
       std::clamp(cell.accuracy, 0.0, 1.0), escape_html(title), cell.places.front().table + 1,
       format_accuracy(cell.accuracy), cell.diverged > 0 ? "†" : "", cell.complete ? "" : "*",
       show_width ? small("d " + overview_widths(summary, cell)) : "");
+}
+
+// A name that may be broken behind its underscores.
+std::string breakable(const std::string& name) {
+  std::string html;
+  for (const char c : escape_html(name)) {
+    html += c;
+    if (c == '_') html += "<wbr>";
+  }
+  return html;
 }
 
 std::string task_note(const OverviewTask& task) {
@@ -80,9 +90,9 @@ std::string html_overview(const Summary& summary, const Overview& overview) {
   if (several_cells) text += " A task of several cells has their mean.";
   if (regression) text += " Where answers are numbers: " + tolerance_sentence();
   text += " An empty place has no run.";
-  std::string content = table_caption(text) + "<thead><tr><th scope=\"col\">Layer</th>";
+  std::string content = "<thead><tr><th scope=\"col\">Layer</th>";
   for (const OverviewTask& task : overview.tasks) {
-    content += "<th scope=\"col\">" + escape_html(task.label) + small(task_note(task)) + "</th>";
+    content += "<th scope=\"col\">" + breakable(task.label) + small(task_note(task)) + "</th>";
   }
   content += "</tr></thead>\n<tbody>\n";
   for (std::size_t layer = 0; layer < overview.layers.size(); ++layer) {
@@ -93,7 +103,9 @@ std::string html_overview(const Summary& summary, const Overview& overview) {
     }
     content += "</tr>\n";
   }
-  std::string html = scrolling_table("Overview", "heats", content + "</tbody>\n");
+  // Not the table's caption, which would be as narrow as a table of one task.
+  std::string html = "<p class=\"quiet\">" + escape_html(text) + "</p>\n" +
+                     scrolling_table("Overview", "heats", content + "</tbody>\n");
   if (diverged) html += "<p class=\"quiet\">† The loss of at least one seed became NaN or infinite.</p>\n";
   if (incomplete)
     html += "<p class=\"quiet\">* Not all runs are finished, or not all cells of the task were run.</p>\n";

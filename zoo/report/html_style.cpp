@@ -60,7 +60,7 @@ td.result { min-width: 8.6rem; }
 .bar > i { display: block; height: 100%; background: var(--bar); }
 .heats td { min-width: 5.2rem; padding: 0.4rem 0.7rem; border: 1px solid var(--paper); text-align: right; }
 .heats th { padding-right: 0.85rem; }
-.heats thead th { min-width: 5.2rem; max-width: 10rem; overflow-wrap: anywhere; }
+.heats thead th { min-width: 5.2rem; max-width: 10rem; }
 .heats thead th:not(:first-child) { text-align: right; padding: 0.4rem 0.7rem; }
 td.heat { background: rgb(var(--heat-colour) / calc(var(--heat) * var(--heat-most))); }
 td.heat a { text-decoration-color: transparent; }
@@ -93,6 +93,7 @@ footer { margin-top: 3rem; border-top: 1px solid var(--line); padding-top: 0.8re
   body { padding: 1.4rem 1rem 3rem; }
   h1 { font-size: 1.5rem; }
   .results th[scope=rowgroup], .results thead th:first-child { position: sticky; left: 0; background: var(--paper); }
+  .heats th[scope=row], .heats thead th:first-child { position: sticky; left: 0; background: var(--paper); }
   .results th[scope=rowgroup] { width: auto; min-width: 8rem; }
   .results th[scope=rowgroup] .small { display: none; }
   .results .mark { display: block; }
