@@ -165,6 +165,11 @@ TEST_F(Recall, CtrlCStopsAndTheSameCommandGoesOn) {
 }
 
 TEST_F(Recall, ACrashedRunIsRecordedAndTheSweepGoesOn) {
+  // A sanitizer would catch the signal, report it and exit.
+  for (const char* name : {"ASAN_OPTIONS", "TSAN_OPTIONS"}) {
+    const char* options = std::getenv(name);
+    setenv(name, (std::string(options == nullptr ? "" : options) + ":handle_segv=0").c_str(), 1);
+  }
   Background sweep(long_sweep("crashed"), directory_ / "errors");
   std::vector<pid_t> workers;
   ASSERT_TRUE(wait_for([&] { return !(workers = sweep.children()).empty() && has_checkpoint(store("crashed")); }));

@@ -41,6 +41,7 @@ std::size_t class_of(std::size_t bytes) {
 std::size_t class_bytes(std::size_t index) {
   if (index < 8) return (index + 1) * alignment;
   const std::size_t octave = index / 8 - 1;
+  // NOLINTNEXTLINE(clang-analyzer-core.UndefinedBinaryOperatorResult): there are fewer than 50 octaves
   return ((index % 8 + 8 + 1) << octave) * alignment;
 }
 
