@@ -53,7 +53,7 @@ class Mamba2 final : public Layer {
     const std::int64_t shared = G_ * N_;  // channels of B, and of C
     const Tensors projected = ops::split(in_proj_(u), -1, {E_, E_ + 2 * shared, H_});
     const Tensor& z = projected[0];
-    const Tensors xBC = ops::split(ops::silu(conv_(projected[1], state)), -1, {E_, shared, shared});
+    const Tensors xBC = conv_.silu(projected[1], state, {E_, shared, shared});
     const Tensor dt = ops::softplus(projected[2] + dt_bias_);  // [B,T,H]
     const Tensor x = split_heads(xBC[0], H_);
     const Tensor B = split_heads(xBC[1], G_);
@@ -63,7 +63,7 @@ class Mamba2 final : public Layer {
     const ops::Recurrence result = ops::gated_linear_recurrence(C, B, dt_x, state.get("S"), dt * -ops::exp(A_log_));
     state.set("S", result.state);
     const Tensor y = result.y + ops::reshape(D_, {H_, 1}) * x;
-    return out_proj_(norm(read_rows(join_heads(y), context) * ops::silu(read_rows(z, context))));
+    return out_proj_(norm(ops::silu_gate(read_rows(join_heads(y), context), read_rows(z, context))));
   }
 
  private:
