@@ -47,7 +47,7 @@ class Gla final : public Layer {
     const ops::Recurrence result = ops::gated_linear_recurrence(q, k, v, state.get("S"), log_alpha);
     state.set("S", result.state);
     const Tensor o = norm_(read_rows(result.y, context));
-    return o_proj_(join_heads(o) * ops::silu(g_proj_(read_rows(x, context))));
+    return o_proj_(ops::silu_gate(join_heads(o), g_proj_(read_rows(x, context))));
   }
 
  private:

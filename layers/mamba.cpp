@@ -54,8 +54,9 @@ class Mamba final : public Layer {
 
   Tensor forward(const Tensor& u, State& state, const Context&) override {
     // Two products cost what one does; the halves of one would have to be copied.
-    const Tensor x = ops::silu(conv_(ops::linear(u, ops::slice(in_weight_, 0, 0, E_)), state));
-    const Tensor z = ops::linear(u, ops::slice(in_weight_, 0, E_, 2 * E_));
+    const Tensors W_in = ops::split(in_weight_, 0, {E_, E_});
+    const Tensor x = conv_.silu(ops::linear(u, W_in[0]), state);
+    const Tensor z = ops::linear(u, W_in[1]);
     const Tensor parameters = x_proj_(x);
     const Tensor dt = ops::slice(parameters, -1, 0, dt_rank_);
     const Tensor B = ops::slice(parameters, -1, dt_rank_, dt_rank_ + N_);
@@ -64,7 +65,7 @@ class Mamba final : public Layer {
     const Tensor A = -ops::exp(A_log_);
     const ops::SelectiveScan scan = ops::selective_scan(x, delta, A, B, C, D_, state.get("h"));
     state.set("h", scan.state);
-    return out_proj_(scan.y * ops::silu(z));
+    return out_proj_(ops::silu_gate(scan.y, z));
   }
 
  private:

@@ -6,7 +6,7 @@
 #include "zoo/nn/sequence_state.h"
 #include "zoo/nn/short_conv.h"
 #include "zoo/nn/step_size.h"
-#include "zoo/ops/families.h"
+#include "zoo/ops/state_space_dual.h"
 
 namespace {
 
@@ -32,7 +32,8 @@ class Mamba2 final : public Layer {
         P_(builder.options().integer("head_dim")),
         G_(builder.options().integer("groups")),
         H_(count_heads(E_, P_, G_)),
-        in_proj_(builder, "in_proj", builder.d_model(), 2 * E_ + 2 * G_ * N_ + H_),
+        in_weight_(builder.parameter("in_proj.weight", {2 * E_ + 2 * G_ * N_ + H_, builder.d_model()},
+                                     Initializer::linear_weight())),
         conv_(builder, "conv1d", E_ + 2 * G_ * N_, builder.options().integer("conv_kernel")),
         dt_bias_(builder.parameter("dt_bias", {H_}, step_size_bias(), {.decay = false})),
         A_log_(builder.parameter("A_log", {H_}, Initializer::custom(draw_log_decay_rate), {.decay = false})),
@@ -43,7 +44,7 @@ class Mamba2 final : public Layer {
   State initial_state(std::int64_t batch) const override {
     State state;
     conv_.start(state, batch);
-    state.set("S", Tensor::zeros({batch, H_, N_, P_}, in_proj_.dtype()));
+    state.set("S", Tensor::zeros({batch, H_, N_, P_}, out_proj_.dtype()));
     return state;
   }
 
@@ -51,19 +52,18 @@ class Mamba2 final : public Layer {
 
   Tensor forward(const Tensor& u, State& state, const Context& context) override {
     const std::int64_t shared = G_ * N_;  // channels of B, and of C
-    const Tensors projected = ops::split(in_proj_(u), -1, {E_, E_ + 2 * shared, H_});
-    const Tensor& z = projected[0];
-    const Tensors xBC = ops::split(ops::silu(conv_(projected[1], state)), -1, {E_, shared, shared});
-    const Tensor dt = ops::softplus(projected[2] + dt_bias_);  // [B,T,H]
+    // Three products cost what one does; the parts of one would have to be copied.
+    const Tensors W_in = ops::split(in_weight_, 0, {E_, E_ + 2 * shared, H_});
+    const Tensor z = ops::linear(read_rows(u, context), W_in[0]);
+    const Tensors xBC = conv_.silu(ops::linear(u, W_in[1]), state, {E_, shared, shared});
+    const Tensor dt = ops::softplus(ops::linear(u, W_in[2], dt_bias_));  // [B,T,H]
     const Tensor x = split_heads(xBC[0], H_);
     const Tensor B = split_heads(xBC[1], G_);
     const Tensor C = split_heads(xBC[2], G_);
 
-    const Tensor dt_x = ops::reshape(dt, dt.shape().insert(3, 1)) * x;
-    const ops::Recurrence result = ops::gated_linear_recurrence(C, B, dt_x, state.get("S"), dt * -ops::exp(A_log_));
+    const ops::Recurrence result = ops::state_space_dual(C, B, x, state.get("S"), dt, -ops::exp(A_log_), D_);
     state.set("S", result.state);
-    const Tensor y = result.y + ops::reshape(D_, {H_, 1}) * x;
-    return out_proj_(norm(read_rows(join_heads(y), context) * ops::silu(read_rows(z, context))));
+    return out_proj_(norm(ops::silu_gate(read_rows(join_heads(result.y), context), z)));
   }
 
  private:
@@ -92,7 +92,7 @@ class Mamba2 final : public Layer {
   std::int64_t P_;  // channels of a head
   std::int64_t G_;  // groups
   std::int64_t H_;  // heads
-  Linear in_proj_;
+  Parameter in_weight_;
   ShortConv conv_;
   Parameter dt_bias_;
   Parameter A_log_;

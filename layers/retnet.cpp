@@ -51,7 +51,7 @@ class RetNet final : public Layer {
         ops::linear_recurrence(q / std::sqrt(static_cast<double>(d_k_)), k, v, state.get("S"), gamma());
     state.set("S", retention.state);
     const Tensor o = norm_(read_rows(retention.y, context));
-    return o_proj_(join_heads(o) * ops::silu(g_proj_(read_rows(x, context))));
+    return o_proj_(ops::silu_gate(join_heads(o), g_proj_(read_rows(x, context))));
   }
 
  private:

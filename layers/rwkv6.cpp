@@ -78,12 +78,12 @@ class Rwkv6 final : public Layer {
     const Tensor k = split_heads(key_(mixed[1]), heads_);
     const Tensor v = split_heads(value_(mixed[2]), heads_);
     const Tensor r = split_heads(receptance_(mixed[3]), heads_);
-    const Tensor g = ops::silu(gate_(mixed[4]));
+    const Tensor g = gate_(mixed[4]);
     const Tensor decay = decay_.value() + ops::matmul(ops::tanh(ops::matmul(x_w, decay_w1_)), decay_w2_);
     const Tensor log_w = split_heads(-ops::exp(decay), heads_);
     const ops::Recurrence result = ops::gated_linear_recurrence(r, k, v, state.get("S"), log_w, u_);
     state.set("S", result.state);
-    return output_(group_norm(result.y) * g);
+    return output_(ops::silu_gate(group_norm(result.y), g));
   }
 
  private:

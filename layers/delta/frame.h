@@ -58,16 +58,16 @@ class Frame {
   /// The output for a chunk x [B,T,D], of the rows that are read; log_a [B,T,H], or undefined for no decay.
   Tensor operator()(const Tensor& x, const Tensor& log_a, State& state, const Context& context) const {
     const std::int64_t heads = settings_.heads;
-    const Tensor q = split_heads(ops::silu(q_conv_(q_proj_(x), state)), heads);
-    const Tensor k = split_heads(ops::silu(k_conv_(k_proj_(x), state)), heads);
-    const Tensor v = split_heads(ops::silu(v_conv_(v_proj_(x), state)), heads);
+    const Tensor q = split_heads(q_conv_.silu(q_proj_(x), state), heads);
+    const Tensor k = split_heads(k_conv_.silu(k_proj_(x), state), heads);
+    const Tensor v = split_heads(v_conv_.silu(v_proj_(x), state), heads);
     const Tensor beta = ops::scale(ops::sigmoid(b_proj_(x)), largest_beta_);
     const double scale = 1 / std::sqrt(static_cast<double>(settings_.d_k));
     const ops::Recurrence o =
         ops::delta_rule(with_length(q, scale, 1e-6), with_length(k, 1, 1e-6), v, beta, state.get("S"), log_a);
     state.set("S", o.state);
     Tensor y = join_heads(o_norm_(read_rows(o.y, context)));
-    if (gate_) y = y * ops::silu(g_proj_(read_rows(x, context)));
+    if (gate_) y = ops::silu_gate(y, g_proj_(read_rows(x, context)));
     return o_proj_(y);
   }
 

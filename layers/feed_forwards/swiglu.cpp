@@ -19,7 +19,7 @@ class SwiGlu final : public Layer {
   }
 
   Tensor forward(const Tensor& x, State&, const Context&) override {
-    return ops::linear(ops::silu(ops::linear(x, gate_)) * ops::linear(x, up_), down_);
+    return ops::linear(ops::silu_gate(ops::linear(x, up_), ops::linear(x, gate_)), down_);
   }
 
   bool positionwise() const override { return true; }

@@ -10,144 +10,189 @@
 #define HWY_TARGET_INCLUDE "zoo/cpu/causal_conv.cpp"
 #include "hwy/foreach_target.h"  // NOLINT(misc-include-cleaner): compiles this file once for each instruction set
 #include "hwy/highway.h"
-#include "zoo/cpu/vector_loop-inl.h"
+#include "zoo/cpu/causal_conv-inl.h"
+#include "zoo/cpu/elementwise_rules-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace zoo::cpu::HWY_NAMESPACE {
 
-namespace hn = hwy::HWY_NAMESPACE;
-
-// Outputs, or taps, that share their loads.
-constexpr std::int64_t together = 4;
-
-// Rows of two tensors [B, first, C] and [B, second, C] as one sequence: the state and the inputs behind it.
-template <typename T>
-struct Joined {
-  T* first;
-  T* second;
-  std::int64_t first_length;
-  std::int64_t second_length;
-  std::int64_t channels;
-
-  T* row(std::int64_t sequence, std::int64_t i) const {
-    return i < first_length ? first + (sequence * first_length + i) * channels
-                            : second + (sequence * second_length + i - first_length) * channels;
-  }
-};
-
-template <typename T>
-Joined<T> join(const CausalConvSizes& sizes, T* state, T* x) {
-  return {state, x, sizes.kernel - 1, sizes.length, sizes.channels};
-}
-
-// weights [K,C]: taps outermost. Sequences [begin, end).
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void convolve(D d, const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* weights, T* y,
-                         std::int64_t begin, std::int64_t end) {
-  const std::int64_t C = sizes.channels;
-  const Joined<const T> padded = join(sizes, inputs.state, inputs.x);
-  for (std::int64_t b = begin; b < end; ++b) {
-    for (std::int64_t t = 0; t < sizes.length; t += together) {
-      const std::int64_t count = std::min(together, sizes.length - t);
-      for_vectors(d, C, [&](std::int64_t c, auto part) HWY_ATTR {
-        const auto start = inputs.bias == nullptr ? hn::Zero(d) : part.load(d, inputs.bias + c);
-        hn::Vec<D> sums[together] = {start, start, start, start};
-        for (std::int64_t tap = 0; tap < sizes.kernel; ++tap) {
-          const auto weight = part.load(d, weights + tap * C + c);
-          for (std::int64_t i = 0; i < count; ++i) {
-            sums[i] = hn::MulAdd(weight, part.load(d, padded.row(b, t + i + tap) + c), sums[i]);
-          }
-        }
-        for (std::int64_t i = 0; i < count; ++i) part.store(sums[i], d, y + (b * sizes.length + t + i) * C + c);
-      });
-    }
+// A few steps of a vector of channels. (GCC unrolls as it is told in functions, not in lambdas.)
+template <int steps, int taps, class D, class Part, typename T = hn::TFromD<D>>
+HWY_INLINE void forward_vector(D d, const CausalConvSizes& sizes, const Window<T>& window, const T* weights,
+                               const T* bias, std::int64_t c, const Part& part, T* y, std::int64_t stride) {
+  const Rows<steps, taps, D, Part> x(d, part, window, c);
+  hn::Vec<D> sums[steps];
+  convolve<steps, taps>(d, sizes, x, weights, bias, c, part, sums);
+#pragma GCC unroll 8
+  for (int i = 0; i < steps; ++i) {
+    part.store(sizes.silu ? math::Silu(d, sums[i]) : sums[i], d, y + i * stride);
   }
 }
 
-// The gradient of state and inputs: of input i, sum_tap weight[tap] dy[i - tap].
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void input_gradient(D d, const CausalConvSizes& sizes, const T* weights, const T* dy, const T* dstate,
-                               const CausalConvGradients<T>& into, std::int64_t begin, std::int64_t end) {
-  const std::int64_t C = sizes.channels, T_ = sizes.length, past = sizes.kernel - 1;
-  const Joined<T> gradient = join(sizes, into.state, into.x);
-  for (std::int64_t b = begin; b < end; ++b) {
-    for (std::int64_t i = 0; i < past + T_; ++i) {
-      const std::int64_t first_tap = std::max<std::int64_t>(0, i - T_ + 1);
-      const std::int64_t last_tap = std::min(i, past);
-      const T* kept = dstate != nullptr && i >= T_ ? dstate + (b * past + i - T_) * C : nullptr;
-      for_vectors(d, C, [&](std::int64_t c, auto part) HWY_ATTR {
-        auto sum = kept == nullptr ? hn::Zero(d) : part.load(d, kept + c);
-        for (std::int64_t tap = first_tap; tap <= last_tap; ++tap) {
-          sum = hn::MulAdd(part.load(d, weights + tap * C + c), part.load(d, dy + (b * T_ + i - tap) * C + c), sum);
-        }
-        part.store(sum, d, gradient.row(b, i) + c);
-      });
-    }
-  }
-}
-
-// The gradients of weights [K,C] and bias, of a vector of channels at a time: summed along each sequence, and then over
-// sequences, so that long sums lose little.
-template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void weight_gradient(D d, const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* dy,
-                                T* weights, T* bias, std::int64_t begin, std::int64_t end) {
-  const std::int64_t C = sizes.channels;
-  const Joined<const T> padded = join(sizes, inputs.state, inputs.x);
-  for_vectors(d, end - begin, [&](std::int64_t offset, auto part) HWY_ATTR {
-    const std::int64_t c = begin + offset;
-    for (std::int64_t tap = 0; weights != nullptr && tap < sizes.kernel; tap += together) {
-      const std::int64_t count = std::min(together, sizes.kernel - tap);
-      const auto zero = hn::Zero(d);
-      hn::Vec<D> totals[together] = {zero, zero, zero, zero};
-      for (std::int64_t b = 0; b < sizes.batch; ++b) {
-        hn::Vec<D> sums[together] = {zero, zero, zero, zero};
-        for (std::int64_t t = 0; t < sizes.length; ++t) {
-          const auto gradient = part.load(d, dy + (b * sizes.length + t) * C + c);
-          for (std::int64_t i = 0; i < count; ++i) {
-            sums[i] = hn::MulAdd(gradient, part.load(d, padded.row(b, t + tap + i) + c), sums[i]);
-          }
-        }
-        for (std::int64_t i = 0; i < count; ++i) totals[i] = hn::Add(totals[i], sums[i]);
-      }
-      for (std::int64_t i = 0; i < count; ++i) part.store(totals[i], d, weights + (tap + i) * C + c);
-    }
-    if (bias == nullptr) return;
-    auto total = hn::Zero(d);
-    for (std::int64_t b = 0; b < sizes.batch; ++b) {
-      auto sum = hn::Zero(d);
-      for (std::int64_t t = 0; t < sizes.length; ++t) {
-        sum = hn::Add(sum, part.load(d, dy + (b * sizes.length + t) * C + c));
-      }
-      total = hn::Add(total, sum);
-    }
-    part.store(total, d, bias + c);
+template <int steps, int taps, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void forward_steps(D d, const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* weights,
+                              const CausalConvBlock<T>& block, std::int64_t t, Window<T>& window) {
+  window.move(t, steps);
+  const T* bias = inputs.bias == nullptr ? nullptr : inputs.bias + block.first;
+  T* y = block.y + t * block.stride;
+  for_vectors(d, block.count, [&](std::int64_t c, auto part) HWY_ATTR {
+    forward_vector<steps, taps>(d, sizes, window, weights + block.first, bias, c, part, y + c, block.stride);
   });
 }
 
+// weights [K,C]: taps outermost.
+template <int taps, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void forward_block(D d, const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* weights,
+                              const CausalConvBlock<T>& block) {
+  Window<T> window(sizes, inputs, block);
+  std::int64_t t = 0;
+  for (; t + together <= sizes.length; t += together) {
+    forward_steps<together, taps>(d, sizes, inputs, weights, block, t, window);
+  }
+  for (; t < sizes.length; ++t) forward_steps<1, taps>(d, sizes, inputs, weights, block, t, window);
+}
+
+// What the backward pass of a block works with.
+template <typename T>
+struct BackwardBlock {
+  const CausalConvSizes& sizes;
+  const CausalConvInputs<T>& inputs;
+  const T* weights;  // [K,C], from the block's first channel on
+  CausalConvBlock<const T> block;
+  Joined<T> gradient;  // of state and x; its second tensor is nullptr where nobody wants it
+  T* sums;             // [K+1,C], from the block's first channel on: for weights and, behind the taps, bias
+  T* given;            // [K-1+together,count]: gradients of what the convolution gave, the last K-1 steps' first
+};
+
+// The gradients of what the convolution gave at a few steps, of a vector of channels; with them the sums for the
+// gradients of weights and bias, and the gradients of the inputs that have met their last tap: of input i of state and
+// x together, sum_tap weight[tap] given[i - tap], to the rows `into`.
+template <int steps, int taps, class D, class Part, typename T = hn::TFromD<D>>
+HWY_INLINE void backward_vector(D d, const BackwardBlock<T>& at, const Window<T>& window, std::int64_t t,
+                                std::int64_t c, const Part& part, T* const* into) {
+  const std::int64_t C = at.sizes.channels, kernel = taps > 0 ? taps : at.sizes.kernel, past = kernel - 1;
+  const std::int64_t width = at.block.count;
+  const Rows<steps, taps, D, Part> x(d, part, window, c);
+  const T* dy = at.block.y + t * at.block.stride + c;
+  hn::Vec<D> own[steps];
+#pragma GCC unroll 8
+  for (int i = 0; i < steps; ++i) own[i] = part.load(d, dy + i * at.block.stride);
+  if (at.sizes.silu) {
+    const T* bias = at.inputs.bias == nullptr ? nullptr : at.inputs.bias + at.block.first;
+    hn::Vec<D> argument[steps];
+    convolve<steps, taps>(d, at.sizes, x, at.weights, bias, c, part, argument);
+#pragma GCC unroll 8
+    for (int i = 0; i < steps; ++i) own[i] = rules::Silu::gradient(d, argument[i], own[i]);
+  }
+#pragma GCC unroll 4
+  for (std::int64_t tap = 0; tap < kernel; ++tap) {
+    auto sum = part.load(d, at.sums + tap * C + c);
+#pragma GCC unroll 8
+    for (int i = 0; i < steps; ++i) sum = hn::MulAdd(own[i], x[i + tap], sum);
+    part.store(sum, d, at.sums + tap * C + c);
+  }
+  auto bias_sum = part.load(d, at.sums + kernel * C + c);
+#pragma GCC unroll 8
+  for (int i = 0; i < steps; ++i) bias_sum = hn::Add(bias_sum, own[i]);
+  part.store(bias_sum, d, at.sums + kernel * C + c);
+
+  T* given = at.given + c;
+#pragma GCC unroll 8
+  for (int i = 0; i < steps; ++i) part.store(own[i], d, given + (past + i) * width);
+  if (into[0] != nullptr) {
+    hn::Vec<D> met[steps];
+#pragma GCC unroll 8
+    for (int i = 0; i < steps; ++i) met[i] = hn::Zero(d);
+#pragma GCC unroll 4
+    for (std::int64_t tap = 0; tap < kernel; ++tap) {
+      const auto weight = part.load(d, at.weights + tap * C + c);
+#pragma GCC unroll 8
+      for (int i = 0; i < steps; ++i) {
+        met[i] = hn::MulAdd(weight, part.load(d, given + (past + i - tap) * width), met[i]);
+      }
+    }
+#pragma GCC unroll 8
+    for (int i = 0; i < steps; ++i) part.store(met[i], d, into[i] + c);
+  }
+#pragma GCC unroll 4
+  for (std::int64_t i = 0; i < past; ++i) {
+    part.store(part.load(d, given + (i + steps) * width), d, given + i * width);
+  }
+}
+
+template <int steps, int taps, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void backward_steps(D d, const BackwardBlock<T>& at, std::int64_t t, Window<T>& window) {
+  window.move(t, steps);
+  T* into[steps];
+  for (int i = 0; i < steps; ++i) {
+    into[i] = at.gradient.second == nullptr ? nullptr : at.gradient.row(at.block.sequence, t + i) + at.block.first;
+  }
+  for_vectors(d, at.block.count, [&](std::int64_t c, auto part) HWY_ATTR {
+    backward_vector<steps, taps>(d, at, window, t, c, part, into);
+  });
+}
+
+// The gradients of the last K-1 inputs, which the next state holds.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void backward_end(D d, const BackwardBlock<T>& at, const T* dstate) {
+  const std::int64_t C = at.sizes.channels, past = at.sizes.kernel - 1, width = at.block.count;
+  for (std::int64_t i = 0; i < past; ++i) {
+    const T* kept = dstate == nullptr ? nullptr : dstate + (at.block.sequence * past + i) * C + at.block.first;
+    T* into = at.gradient.row(at.block.sequence, at.sizes.length + i) + at.block.first;
+    for_vectors(d, width, [&](std::int64_t c, auto part) HWY_ATTR {
+      auto met = kept == nullptr ? hn::Zero(d) : part.load(d, kept + c);
+      for (std::int64_t tap = i + 1; tap <= past; ++tap) {
+        const auto weight = part.load(d, at.weights + tap * C + c);
+        met = hn::MulAdd(weight, part.load(d, at.given + (past + i - tap) * width + c), met);
+      }
+      part.store(met, d, into + c);
+    });
+  }
+}
+
+// In one pass over the sequence. `sums` are [K+1,C].
+template <int taps, class D, typename T = hn::TFromD<D>>
+HWY_INLINE void backward_block(D d, const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* weights,
+                               const T* dstate, const CausalConvBlock<const T>& block,
+                               const CausalConvGradients<T>& into, T* sums) {
+  PoolVector<T> given(static_cast<std::size_t>((sizes.kernel - 1 + together) * block.count), T{0});
+  const BackwardBlock<T> at{
+      sizes, inputs, weights + block.first, block, join(sizes, into.state, into.x), sums + block.first, given.data()};
+  Window<T> window(sizes, inputs, block);
+  std::int64_t t = 0;
+  for (; t + together <= sizes.length; t += together) backward_steps<together, taps>(d, at, t, window);
+  for (; t < sizes.length; ++t) backward_steps<1, taps>(d, at, t, window);
+  if (into.x != nullptr) backward_end(d, at, dstate);
+}
+
 // For the dispatch, which takes no templates.
-void convolve_float(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* weights, float* y,
-                    std::int64_t begin, std::int64_t end) {
-  convolve(hn::ScalableTag<float>(), sizes, inputs, weights, y, begin, end);
+void forward_float(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* weights,
+                   const CausalConvBlock<float>& block) {
+  const hn::ScalableTag<float> d;
+  if (sizes.kernel == usual_taps) return forward_block<usual_taps>(d, sizes, inputs, weights, block);
+  forward_block<0>(d, sizes, inputs, weights, block);
 }
-void convolve_double(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* weights,
-                     double* y, std::int64_t begin, std::int64_t end) {
-  convolve(hn::ScalableTag<double>(), sizes, inputs, weights, y, begin, end);
+void forward_double(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* weights,
+                    const CausalConvBlock<double>& block) {
+  const hn::ScalableTag<double> d;
+  if (sizes.kernel == usual_taps) return forward_block<usual_taps>(d, sizes, inputs, weights, block);
+  forward_block<0>(d, sizes, inputs, weights, block);
 }
-void input_gradient_float(const CausalConvSizes& sizes, const float* weights, const float* dy, const float* dstate,
-                          const CausalConvGradients<float>& into, std::int64_t begin, std::int64_t end) {
-  input_gradient(hn::ScalableTag<float>(), sizes, weights, dy, dstate, into, begin, end);
+void backward_float(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* weights,
+                    const float* dstate, const CausalConvBlock<const float>& block,
+                    const CausalConvGradients<float>& into, float* sums) {
+  const hn::ScalableTag<float> d;
+  if (sizes.kernel == usual_taps)
+    return backward_block<usual_taps>(d, sizes, inputs, weights, dstate, block, into, sums);
+  backward_block<0>(d, sizes, inputs, weights, dstate, block, into, sums);
 }
-void input_gradient_double(const CausalConvSizes& sizes, const double* weights, const double* dy, const double* dstate,
-                           const CausalConvGradients<double>& into, std::int64_t begin, std::int64_t end) {
-  input_gradient(hn::ScalableTag<double>(), sizes, weights, dy, dstate, into, begin, end);
-}
-void weight_gradient_float(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* dy,
-                           float* weights, float* bias, std::int64_t begin, std::int64_t end) {
-  weight_gradient(hn::ScalableTag<float>(), sizes, inputs, dy, weights, bias, begin, end);
-}
-void weight_gradient_double(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* dy,
-                            double* weights, double* bias, std::int64_t begin, std::int64_t end) {
-  weight_gradient(hn::ScalableTag<double>(), sizes, inputs, dy, weights, bias, begin, end);
+void backward_double(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* weights,
+                     const double* dstate, const CausalConvBlock<const double>& block,
+                     const CausalConvGradients<double>& into, double* sums) {
+  const hn::ScalableTag<double> d;
+  if (sizes.kernel == usual_taps)
+    return backward_block<usual_taps>(d, sizes, inputs, weights, dstate, block, into, sums);
+  backward_block<0>(d, sizes, inputs, weights, dstate, block, into, sums);
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE
@@ -157,14 +202,15 @@ HWY_AFTER_NAMESPACE();
 
 namespace zoo::cpu {
 
-HWY_EXPORT(convolve_float);
-HWY_EXPORT(convolve_double);
-HWY_EXPORT(input_gradient_float);
-HWY_EXPORT(input_gradient_double);
-HWY_EXPORT(weight_gradient_float);
-HWY_EXPORT(weight_gradient_double);
+HWY_EXPORT(forward_float);
+HWY_EXPORT(forward_double);
+HWY_EXPORT(backward_float);
+HWY_EXPORT(backward_double);
 
 namespace {
+
+// Channels of a block at the most: a KiB of floats of each row, which the caches hold for as many taps as are usual.
+constexpr std::int64_t block_channels = 256;
 
 // [rows, columns] as [columns, rows].
 template <typename T>
@@ -182,54 +228,76 @@ PoolVector<T> taps_first(const CausalConvSizes& sizes, const T* weight) {
   return result;
 }
 
-template <typename T, typename Kernel>
-void forward(const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, T* y, const Kernel& kernel) {
-  const PoolVector<T> weights = taps_first(sizes, inputs.weight);
-  for_rows(sizes.batch, sizes.length * sizes.channels * sizes.kernel,
-           [&](std::int64_t begin, std::int64_t end) { kernel(sizes, inputs, weights.data(), y, begin, end); });
+// Calls body(block) for the blocks of all sequences.
+template <typename T, typename Body>
+void for_blocks(const CausalConvSizes& sizes, std::span<const CausalConvPart<T>> parts, const Body& body) {
+  PoolVector<CausalConvBlock<T>> blocks;
+  for (std::int64_t b = 0; b < sizes.batch; ++b) {
+    std::int64_t first = 0;
+    for (const CausalConvPart<T>& part : parts) {
+      for (std::int64_t c = 0; c < part.channels; c += block_channels) {
+        blocks.push_back({b, first + c, std::min(block_channels, part.channels - c),
+                          part.y + b * sizes.length * part.channels + c, part.channels});
+      }
+      first += part.channels;
+    }
+  }
+  const std::int64_t work = sizes.length * std::min(sizes.channels, block_channels) * sizes.kernel;
+  for_rows(static_cast<std::int64_t>(blocks.size()), work, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) body(blocks[static_cast<std::size_t>(i)]);
+  });
 }
 
-template <typename T, typename InputKernel, typename WeightKernel>
-void backward(const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, const T* dy, const T* dstate,
-              const CausalConvGradients<T>& into, const InputKernel& input_kernel, const WeightKernel& weight_kernel) {
-  if (into.x != nullptr) {
-    const PoolVector<T> weights = taps_first(sizes, inputs.weight);
-    for_rows(sizes.batch, sizes.length * sizes.channels * sizes.kernel, [&](std::int64_t begin, std::int64_t end) {
-      input_kernel(sizes, weights.data(), dy, dstate, into, begin, end);
-    });
-  }
-  if (into.weight == nullptr && into.bias == nullptr) return;
-  PoolVector<T> dweights(static_cast<std::size_t>(into.weight == nullptr ? 0 : sizes.channels * sizes.kernel));
-  // Blocks of a cache line of channels.
-  const std::int64_t block = 64 / static_cast<std::int64_t>(sizeof(T));
-  const std::int64_t blocks = (sizes.channels + block - 1) / block;
-  for_rows(blocks, sizes.batch * sizes.length * block * sizes.kernel, [&](std::int64_t begin, std::int64_t end) {
-    weight_kernel(sizes, inputs, dy, into.weight == nullptr ? nullptr : dweights.data(), into.bias, begin * block,
-                  std::min(end * block, sizes.channels));
+template <typename T, typename Kernel>
+void forward(const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs, std::span<const CausalConvPart<T>> parts,
+             const Kernel& kernel) {
+  const PoolVector<T> weights = taps_first(sizes, inputs.weight);
+  for_blocks(sizes, parts, [&](const CausalConvBlock<T>& block) { kernel(sizes, inputs, weights.data(), block); });
+}
+
+// Sums for weights and bias run along each sequence, and then over sequences, so that long sums lose little.
+template <typename T, typename Kernel>
+void backward(const CausalConvSizes& sizes, const CausalConvInputs<T>& inputs,
+              std::span<const CausalConvPart<const T>> dy, const T* dstate, const CausalConvGradients<T>& into,
+              const Kernel& kernel) {
+  const PoolVector<T> weights = taps_first(sizes, inputs.weight);
+  const std::int64_t of_taps = sizes.kernel * sizes.channels, of_sequence = of_taps + sizes.channels;
+  PoolVector<T> sums(static_cast<std::size_t>(sizes.batch * of_sequence), T{0});
+  for_blocks(sizes, dy, [&](const CausalConvBlock<const T>& block) {
+    kernel(sizes, inputs, weights.data(), dstate, block, into, sums.data() + block.sequence * of_sequence);
   });
-  if (into.weight != nullptr) swap_axes(sizes.kernel, sizes.channels, dweights.data(), into.weight);
+  PoolVector<T> total(static_cast<std::size_t>(of_sequence), T{0});
+  for (std::int64_t b = 0; b < sizes.batch; ++b) {
+    for (std::int64_t i = 0; i < of_sequence; ++i) {
+      total[static_cast<std::size_t>(i)] += sums[static_cast<std::size_t>(b * of_sequence + i)];
+    }
+  }
+  if (into.weight != nullptr) swap_axes(sizes.kernel, sizes.channels, total.data(), into.weight);
+  if (into.bias != nullptr) std::copy_n(total.data() + of_taps, sizes.channels, into.bias);
 }
 
 }  // namespace
 
-void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, float* y) {
-  forward(sizes, inputs, y, HWY_DYNAMIC_DISPATCH(convolve_float));
+void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs,
+                         std::span<const CausalConvPart<float>> y) {
+  forward(sizes, inputs, y, HWY_DYNAMIC_DISPATCH(forward_float));
 }
 
-void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, double* y) {
-  forward(sizes, inputs, y, HWY_DYNAMIC_DISPATCH(convolve_double));
+void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs,
+                         std::span<const CausalConvPart<double>> y) {
+  forward(sizes, inputs, y, HWY_DYNAMIC_DISPATCH(forward_double));
 }
 
-void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* dy,
-                          const float* dstate, const CausalConvGradients<float>& gradients) {
-  backward(sizes, inputs, dy, dstate, gradients, HWY_DYNAMIC_DISPATCH(input_gradient_float),
-           HWY_DYNAMIC_DISPATCH(weight_gradient_float));
+void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs,
+                          std::span<const CausalConvPart<const float>> dy, const float* dstate,
+                          const CausalConvGradients<float>& gradients) {
+  backward(sizes, inputs, dy, dstate, gradients, HWY_DYNAMIC_DISPATCH(backward_float));
 }
 
-void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* dy,
-                          const double* dstate, const CausalConvGradients<double>& gradients) {
-  backward(sizes, inputs, dy, dstate, gradients, HWY_DYNAMIC_DISPATCH(input_gradient_double),
-           HWY_DYNAMIC_DISPATCH(weight_gradient_double));
+void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs,
+                          std::span<const CausalConvPart<const double>> dy, const double* dstate,
+                          const CausalConvGradients<double>& gradients) {
+  backward(sizes, inputs, dy, dstate, gradients, HWY_DYNAMIC_DISPATCH(backward_double));
 }
 
 }  // namespace zoo::cpu

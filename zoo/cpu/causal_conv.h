@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 namespace zoo::cpu {
 
@@ -10,6 +11,7 @@ struct CausalConvSizes {
   std::int64_t length = 0;
   std::int64_t channels = 0;
   std::int64_t kernel = 1;
+  bool silu = false;  ///< y is silu of the sums; the backward pass computes them again
 };
 
 template <typename T>
@@ -29,13 +31,35 @@ struct CausalConvGradients {
   T* state;
 };
 
-void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, float* y);
-void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, double* y);
+/// Channels of the outputs, or of their gradients, that lie in a tensor [B,T,channels] of their own.
+template <typename T>
+struct CausalConvPart {
+  std::int64_t channels;
+  T* y;
+};
+
+/// The parts together are all channels, in order.
+void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs,
+                         std::span<const CausalConvPart<float>> y);
+void causal_conv_forward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs,
+                         std::span<const CausalConvPart<double>> y);
 /// For the gradients of y and of the next state, the last K-1 inputs (nullptr: zero).
-void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs, const float* dy,
-                          const float* dstate, const CausalConvGradients<float>& gradients);
-void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs, const double* dy,
-                          const double* dstate, const CausalConvGradients<double>& gradients);
+void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<float>& inputs,
+                          std::span<const CausalConvPart<const float>> dy, const float* dstate,
+                          const CausalConvGradients<float>& gradients);
+void causal_conv_backward(const CausalConvSizes& sizes, const CausalConvInputs<double>& inputs,
+                          std::span<const CausalConvPart<const double>> dy, const double* dstate,
+                          const CausalConvGradients<double>& gradients);
+
+/// What a kernel does at once: channels [first, first + count) of one sequence.
+template <typename T>
+struct CausalConvBlock {
+  std::int64_t sequence;
+  std::int64_t first;
+  std::int64_t count;
+  T* y;  ///< the block's outputs, or their gradients, `stride` from step to step
+  std::int64_t stride;
+};
 
 /// Extents of a long convolution: x [B,T,C], filter [L,C] with L >= T.
 struct LongConvSizes {

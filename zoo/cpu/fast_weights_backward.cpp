@@ -59,6 +59,18 @@ Rowwise<T> rows_of(PoolVector<T>& memory, std::int64_t stride) {
   return {memory.data(), stride};
 }
 
+// result += rows W^T.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void add_through_weights(D d, std::int64_t n, const MapRecord<T>& map, const T* rows, Gradients<T>& scratch,
+                                    const Rowwise<T>& result) {
+  T *transposed = scratch.transposed.data(), *products = scratch.forward.rows.data();
+  transpose(d, n, map.out, constant(rows, map.out), Rowwise<T>{transposed, n});
+  through_transpose<D>(d, n, map.in, map.out, transposed, map.W, scratch.back.data(), Rowwise<T>{products, map.in});
+  for (std::int64_t i = 0; i < n; ++i) {
+    add_scaled(d, map.in, T{1}, static_cast<const T*>(products + i * map.in), result.data + i * result.stride);
+  }
+}
+
 // Through the weights or sums behind the piece: to the gradients of its tokens, the inputs that they belong to, and the
 // scale. `dx` is added to. scratch.forward.transposed holds `weighted`, transposed.
 template <class D, typename T = hn::TFromD<D>>
@@ -80,11 +92,8 @@ HWY_NOINLINE void backward_advance(D d, const Tokens<T>& tokens, const Record<T>
   T* scale_gradient = into.token_scale() + tokens.piece.index + n - 1;
   if (ends) *scale_gradient -= dot(d, n * map.out, static_cast<const T*>(map.weighted), static_cast<const T*>(through));
 
-  // dx += factor weighted dW^T by its transpose, dW weighted^T: dW is many times larger than what is transposed so.
-  small_matmul<false>(d, map.in, n, map.out, Strided<T>{dW, map.out, 1},
-                      constant<T>(scratch.forward.transposed.data(), n), Rowwise<T>{through, n});
   T* rows = scratch.transposed.data();
-  transpose(d, map.in, n, constant<T>(through, n), Rowwise<T>{rows, map.in});
+  through_transpose<D>(d, n, map.in, map.out, scratch.forward.transposed.data(), dW, through, Rowwise<T>{rows, map.in});
   for (std::int64_t j = 0; j < n; ++j) {
     add_scaled(d, map.in, factor, static_cast<const T*>(rows + j * map.in), dx.data + j * dx.stride);
   }
@@ -121,8 +130,7 @@ HWY_NOINLINE void backward_read_out(D d, const Tokens<T>& tokens, const Record<T
   sum_future<false>(d, n, map.in, scores, y, dx);
   const Rowwise<T> dy = rows_of(scratch.y, map.in);
   sum_past<false>(d, n, map.in, scores, x, dy);
-  small_matmul<true>(d, n, map.in, map.out, by_rows(constant(result, map.out)), constant<T>(map.W_transposed, map.in),
-                     dy);
+  add_through_weights(d, n, map, result, scratch, dy);
 
   backward_advance(d, tokens, record, l, dx, scratch, into);
 
@@ -191,7 +199,7 @@ HWY_NOINLINE void backward_gradients(D d, const HeadNorm<T>& norm, const Tokens<
     const Rowwise<T> dx = l == 0 ? dk : rows_of(scratch.x[l], map.in);
     small_matmul<true>(d, map.in, map.out, n, by_columns(tokens.x(record, l)), c, Rowwise<T>{into.maps[l].W, map.out});
     add_rows_to(d, n, map.out, T{1}, c.data, into.maps[l].b);
-    small_matmul<true>(d, n, map.in, map.out, by_rows(c), constant<T>(map.W_transposed, map.in), dx);
+    add_through_weights(d, n, map, c.data, scratch, dx);
     if (l == 0) break;
     T* c_below = scratch.weighted[l - 1].data();
     for_vectors(d, n * map.in, [&](std::int64_t i, auto part) HWY_ATTR {
@@ -279,7 +287,7 @@ HWY_NOINLINE void backward_head(D d, const FastWeightsHead& head, const FastWeig
     for (std::int64_t piece = first; piece < last; ++piece) {
       Record<T>& record = segment.records[static_cast<std::size_t>(piece - first)];
       const Tokens<T> tokens = tokens_of(piece);
-      take_gradients(d, norm, tokens, L, maps, record);
+      take_gradients(d, norm, tokens, L, maps, scratch.forward, record);
       read_out(d, norm, tokens, L, maps, scratch.forward, record, Rowwise<T>{nullptr, 0});
       if (piece + 1 < last) advance(d, tokens, L, record, scratch.forward, maps);
     }

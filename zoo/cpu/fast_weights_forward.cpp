@@ -31,7 +31,7 @@ HWY_NOINLINE void forward_head(D d, const FastWeightsHead& head, const FastWeigh
       until_checkpoint = sizes.checkpoint_spacing() - 1;
     }
     const Tokens<T> tokens(head, sizes.piece(begin), inputs);
-    take_gradients(d, norm, tokens, L, maps, record);
+    take_gradients(d, norm, tokens, L, maps, scratch, record);
     read_out(d, norm, tokens, L, maps, scratch, record, head.rows(outputs.z, begin));
     advance(d, tokens, L, record, scratch, maps);
     begin += tokens.piece.n;

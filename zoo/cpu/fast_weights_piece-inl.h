@@ -23,7 +23,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 /// The gradients of the loss for a piece's tokens, at the weights of the mini-batch's start.
 template <class D, typename T = hn::TFromD<D>>
 HWY_NOINLINE void take_gradients(D d, const HeadNorm<T>& norm, const Tokens<T>& tokens, std::size_t L,
-                                 const FastMaps<T>& maps, Record<T>& record) {
+                                 const FastMaps<T>& maps, FastWeightsScratch<T>& scratch, Record<T>& record) {
   const std::int64_t n = tokens.piece.n;
   for (std::size_t l = 0; l < L; ++l) {
     MapRecord<T>& map = record.maps[l];
@@ -53,14 +53,13 @@ HWY_NOINLINE void take_gradients(D d, const HeadNorm<T>& norm, const Tokens<T>& 
       scale_rows(d, 1, map.out, &eta, constant(map.gradient + j * map.out, map.out),
                  Rowwise<T>{map.weighted + j * map.out, map.out});
     }
-    if (map.W_transposed != nullptr) {
-      transpose(d, map.in, map.out, constant<T>(maps[l].W, map.out), Rowwise<T>{map.W_transposed, map.in});
-    }
     if (map.W != nullptr) std::copy_n(maps[l].W, map.in * map.out, map.W);
     if (l == 0) break;
     MapRecord<T>& below = record.maps[l - 1];
-    small_matmul<false>(d, n, map.in, map.out, by_rows(constant<T>(map.gradient, map.out)),
-                        constant<T>(map.W_transposed, map.in), Rowwise<T>{below.gradient, map.in});
+    T* transposed = scratch.transposed.data();
+    transpose(d, n, map.out, constant<T>(map.gradient, map.out), Rowwise<T>{transposed, n});
+    through_transpose<D>(d, n, map.in, map.out, transposed, maps[l].W, scratch.rows.data(),
+                         Rowwise<T>{below.gradient, map.in});
     for_vectors(d, n * map.in, [&](std::int64_t i, auto part) HWY_ATTR {
       const auto back = part.load(d, below.gradient + i);
       if (record.keeps) part.store(hn::Mul(back, part.load(d, below.curvature + i)), d, below.curvature + i);

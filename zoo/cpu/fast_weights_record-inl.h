@@ -68,9 +68,8 @@ struct FastWeightsHead {
 template <typename T>
 struct MapRecord {
   std::int64_t in, out;
-  T* W;             // at the mini-batch's start; where the backward pass needs it again
-  T* W_transposed;  // where it is needed
-  T* W_sum;         // before the piece, where pieces begin within a mini-batch; for the backward pass
+  T* W;      // at the mini-batch's start; for the backward pass
+  T* W_sum;  // before the piece, where pieces begin within a mini-batch; for the backward pass
   T* b_sum;
   T* x;          // inputs of the training view; not of map 0, whose inputs are k
   T* slope;      // gelu' at the results of the training view; not of the last map
@@ -116,8 +115,7 @@ class Record {
       MapRecord<T>& map = maps[l];
       map.in = sizes.widths[l];
       map.out = sizes.widths[l + 1];
-      map.W = take(keeps && l > 0, map.in * map.out);
-      map.W_transposed = take(keeps || l > 0, map.in * map.out);
+      map.W = take(keeps, map.in * map.out);
       map.W_sum = take(keeps && sizes.begins_within(), map.in * map.out);
       map.b_sum = take(keeps && sizes.begins_within(), map.out);
       map.x = take(l > 0, n * map.in);
@@ -212,6 +210,15 @@ HWY_INLINE void add_scaled(D d, std::int64_t count, T factor, const T* from, T* 
   for_vectors(d, count, [&](std::int64_t i, auto part) HWY_ATTR {
     part.store(hn::MulAdd(by, part.load(d, from + i), part.load(d, to + i)), d, to + i);
   });
+}
+
+/// result = rows W^T for n rows and W [in][out], given the rows transposed: W is many times larger than they are, so
+/// that W rows^T is formed, in `through` [in][n], and transposed, rather than W.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void through_transpose(D d, std::int64_t n, std::int64_t in, std::int64_t out, const T* rows_transposed,
+                                  const T* W, T* through, const Rowwise<T>& result) {
+  small_matmul<false>(d, in, n, out, Strided<T>{W, out, 1}, constant(rows_transposed, n), Rowwise<T>{through, n});
+  transpose(d, in, n, constant<T>(through, n), result);
 }
 
 /// result[i][j] = a_i . b_j + shift for j <= i, else 0, as [n][n].

@@ -28,6 +28,8 @@ struct RecurrenceInputs {
   const T* initial;
   const T* log_decay;  ///< [H], [B,T,H] or [B,T,H,dk], as `decay` says
   const T* bonus;      ///< [H,dk] or nullptr; with channel_and_step only
+  const T* step;       ///< [B,T,H] or nullptr; with head_and_step only
+  const T* skip;       ///< [H], with `step`
   RecurrenceDecay decay;
 };
 
@@ -39,7 +41,8 @@ struct RecurrenceOutputs {
 };
 
 /// As the inputs, but q and k are [B,T,G*parts,dk], log_decay is [B,T,H] whenever it belongs to a head, and bonus is
-/// [B,H,dk]: the caller sums. log_decay and bonus are nullptr where nobody wants them.
+/// [B,H,dk], skip [B,H]: the caller sums. log_decay and bonus are nullptr where nobody wants them; step and skip come
+/// together, and with log_decay.
 template <typename T>
 struct RecurrenceGradients {
   T* q;
@@ -48,13 +51,16 @@ struct RecurrenceGradients {
   T* initial;
   T* log_decay;
   T* bonus;
+  T* step;
+  T* skip;
 };
 
 /// The number of states that the forward pass leaves for the backward one: one in some hundred steps.
 std::int64_t recurrence_checkpoints(std::int64_t length, RecurrenceDecay decay);
 
 /// S_t = diag(exp(log_decay_t)) S_{t-1} + k_t v_t^T, y_t = S_t^T q_t, or with a bonus u
-/// y_t = (S_{t-1} + diag(u) k_t v_t^T)^T q_t; a chunk of steps at a time: within the chunk as masked attention, across
+/// y_t = (S_{t-1} + diag(u) k_t v_t^T)^T q_t, or with steps dt S_t = exp(log_decay_t) S_{t-1} + dt_t k_t v_t^T,
+/// y_t = S_t^T q_t + skip v_t; a chunk of steps at a time: within the chunk as masked attention, across
 /// chunks through the state (Hua et al. 2022; Sun et al. 2023, "Retentive network", section 2.3; Dao and Gu 2024,
 /// section 6; Yang et al. 2023, "Gated linear attention", section 4.3).
 void linear_recurrence_forward(const RecurrenceSizes& sizes, const RecurrenceInputs<float>& inputs,

@@ -30,6 +30,7 @@ class HeadDecay {
   void fill(const RecurrenceSizes& sizes, const RecurrenceInputs<T>& inputs, std::int64_t sequence, std::int64_t head,
             std::int64_t first, std::int64_t n) {
     const bool of_step = inputs.decay == RecurrenceDecay::head_and_step;
+    steps_present_ = inputs.step != nullptr;
     if (!of_step && head == head_ && n == n_) return;
     head_ = head;
     n_ = n;
@@ -49,6 +50,12 @@ class HeadDecay {
       }
       whole_ = static_cast<T>(std::exp(sum));
     }
+    if (!steps_present_) return;
+    const T* step = inputs.step + (sequence * sizes.length + first) * sizes.heads + head;
+    for (std::int64_t t = 0; t < n; ++t) {
+      steps_[t] = step[t * sizes.heads];
+      written_[t] = to(n - 1)[t] * steps_[t];
+    }
   }
 
   // Whether there is a decay; without one all factors are 1.
@@ -59,6 +66,10 @@ class HeadDecay {
   const T* from_start() const { return present_ ? from_start_ : nullptr; }
   // From each step to the state after the chunk; nullptr without a decay.
   const T* to_end() const { return present_ ? to(n_ - 1) : nullptr; }
+  // The factors on values, dt; nullptr without.
+  const T* steps() const { return steps_present_ ? steps_ : nullptr; }
+  // What of each value reaches the state after the chunk: steps times to_end; nullptr without either.
+  const T* written() const { return steps_present_ ? written_ : to_end(); }
   // Through the whole chunk.
   T whole() const { return whole_; }
 
@@ -80,6 +91,9 @@ class HeadDecay {
   T whole_ = 1;
   alignas(64) T table_[head_chunk * head_chunk];
   alignas(64) T from_start_[head_chunk];
+  bool steps_present_ = false;
+  alignas(64) T steps_[head_chunk] = {};
+  alignas(64) T written_[head_chunk];
 };
 
 // products[t][s] = a_t . b_s for s <= t < n, in whole vectors of s; `transposed` is scratch of channels * head_chunk.
@@ -96,10 +110,11 @@ HWY_INLINE void past_products(D d, std::int64_t n, std::int64_t channels, const 
                              });
 }
 
-// scores[t][s] = decay(s to t) products[t][s], and 0 for s > t as far as add_past and add_future read, in whole vectors
-// of s.
+// scores[t][s] = decay(s to t) products[t][s], times steps[s] where there are steps, and 0 for s > t as far as add_past
+// and add_future read, in whole vectors of s.
 template <class D, typename T = hn::TFromD<D>>
-HWY_INLINE void decayed_scores(D d, std::int64_t n, const HeadDecay<T>& decay, const T* products, T* scores) {
+HWY_INLINE void decayed_scores(D d, std::int64_t n, const HeadDecay<T>& decay, const T* steps, const T* products,
+                               T* scores) {
   constexpr std::int64_t lanes = hn::MaxLanes(d);
   for (std::int64_t t = 0; t < n; ++t) {
     const T* factors = decay.to(t);
@@ -107,9 +122,24 @@ HWY_INLINE void decayed_scores(D d, std::int64_t n, const HeadDecay<T>& decay, c
     for (std::int64_t s = 0; s < end; s += lanes) {
       // By selection: a step to come may be infinite, and 0 times it would not be 0.
       const auto factor = hn::LoadU(d, factors + s);
-      const auto product = hn::Mul(hn::LoadU(d, products + t * head_chunk + s), factor);
+      auto product = hn::Mul(hn::LoadU(d, products + t * head_chunk + s), factor);
+      if (steps != nullptr) product = hn::Mul(product, hn::LoadU(d, steps + s));
       hn::StoreU(hn::IfThenElseZero(hn::Gt(factor, hn::Zero(d)), product), d, scores + t * head_chunk + s);
     }
+  }
+}
+
+// to += factor * from.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE void add_scaled_rows(D d, std::int64_t rows, std::int64_t columns, T factor, const Rowwise<const T>& from,
+                                const Rowwise<T>& to) {
+  const auto by = hn::Set(d, factor);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const T* source = from.data + i * from.stride;
+    T* target = to.data + i * to.stride;
+    for_vectors(d, columns, [&](std::int64_t j, auto part) HWY_ATTR {
+      part.store(hn::MulAdd(by, part.load(d, source + j), part.load(d, target + j)), d, target + j);
+    });
   }
 }
 

@@ -87,6 +87,29 @@ HWY_NOINLINE void decay_gradient(D d, std::int64_t n, double through, const doub
   }
 }
 
+// From the gradients of dt v, in `dv_rows`, those of v there and of dt, `stride` apart, where y has skip * v as well.
+// Returns that of skip.
+template <class D, typename T = hn::TFromD<D>>
+HWY_INLINE T backward_steps(D d, std::int64_t n, std::int64_t dv, const T* steps, T skip, const Rowwise<const T>& v,
+                            const Rowwise<const T>& dy, const Rowwise<T>& dv_rows, T* into, std::int64_t stride) {
+  const auto past = hn::Set(d, skip);
+  auto through_skip = hn::Zero(d);
+  for (std::int64_t t = 0; t < n; ++t) {
+    const auto step = hn::Set(d, steps[t]);
+    const T *values = v.data + t * v.stride, *gradient = dy.data + t * dy.stride;
+    T* row = dv_rows.data + t * dv_rows.stride;
+    auto along = hn::Zero(d);
+    for_vectors(d, dv, [&](std::int64_t c, auto part) HWY_ATTR {
+      const auto value = part.load(d, values + c), of_y = part.load(d, gradient + c), written = part.load(d, row + c);
+      along = hn::MulAdd(value, written, along);
+      through_skip = hn::MulAdd(value, of_y, through_skip);
+      part.store(hn::MulAdd(past, of_y, hn::Mul(step, written)), d, row + c);
+    });
+    into[t * stride] = hn::GetLane(hn::SumOfLanes(d, along));
+  }
+  return hn::GetLane(hn::SumOfLanes(d, through_skip));
+}
+
 // One chunk of one head, given the products of its queries and keys. The gradient of the state, in into.initial, goes
 // from that after the chunk to that before it. `state` is the one before the chunk, transposed.
 template <class D, typename T = hn::TFromD<D>>
@@ -108,11 +131,16 @@ HWY_NOINLINE void backward_chunk(D d, const RecurrenceSizes& sizes, const Recurr
   decay.fill(sizes, inputs, set.sequence, head, first, n);
 
   past_products(d, n, dv, dy, v, scratch.transposed.data(), value_products);
-  decayed_scores(d, n, decay, value_products, value_products);
-  decayed_scores(d, n, decay, scratch.products.data(), scratch.scores.data());
+  decayed_scores(d, n, decay, decay.steps(), value_products, value_products);
+  decayed_scores<D, T>(d, n, decay, nullptr, scratch.products.data(), scratch.scores.data());
 
   through_state(d, n, dk, dv, k, dstate, dstate_zero, decay.to_end(), dv_rows);
   add_future(d, n, dv, Rowwise<const T>{scratch.scores.data(), head_chunk}, dy, dv_rows);
+  if (decay.steps() != nullptr) {
+    const std::int64_t at = (set.sequence * sizes.length + first) * sizes.heads + head;
+    into.skip[set.sequence * sizes.heads + head] +=
+        backward_steps(d, n, dv, decay.steps(), inputs.skip[head], v, dy, dv_rows, into.step + at, sizes.heads);
+  }
 
   // Of the group's queries and keys, by way of the state.
   double from_state[head_chunk], to_state[head_chunk];
@@ -127,7 +155,7 @@ HWY_NOINLINE void backward_chunk(D d, const RecurrenceSizes& sizes, const Recurr
   const Rowwise<T> own_dk = first_head ? dk_rows : through;
   if (!dstate_zero)
     transpose(d, dk, dv, Rowwise<const T>{dstate, dv}, Rowwise<T>{scratch.dstate_transposed.data(), dk});
-  through_state(d, n, dv, dk, v, scratch.dstate_transposed.data(), dstate_zero, decay.to_end(), own_dk);
+  through_state(d, n, dv, dk, v, scratch.dstate_transposed.data(), dstate_zero, decay.written(), own_dk);
   if (with_decay) {
     for (std::int64_t s = 0; s < n; ++s) {
       to_state[s] = long_dot(d, dk, k.data + s * k.stride, own_dk.data + s * own_dk.stride);
@@ -177,7 +205,7 @@ HWY_NOINLINE void recompute_states(D d, const RecurrenceSizes& sizes, const Recu
       std::copy_n(state - of_a_chunk, cells, state);
       scratch.decay.fill(sizes, inputs, set.sequence, head, first, head_chunk);
       advance_state(d, head_chunk, dv, dk, set.head_steps(inputs.v, first, head), set.group_steps(inputs.k, first),
-                    scratch.decay.to_end(), scratch.decay.whole(), scratch.scaled.data(), state);
+                    scratch.decay.written(), scratch.decay.whole(), scratch.scaled.data(), state);
     }
   }
 }
@@ -193,6 +221,7 @@ HWY_NOINLINE void backward_set(D d, const RecurrenceSizes& sizes, const Recurren
     initial_zero = initial_zero && all_zero(set.state(inputs.initial, head), cells);
     if (dy.state != nullptr) std::copy_n(set.state(dy.state, head), cells, set.state(into.initial, head));
     if (dy.state == nullptr) std::fill_n(set.state(into.initial, head), cells, T{0});
+    if (into.skip != nullptr) into.skip[set.sequence * sizes.heads + head] = 0;
   }
   for (std::int64_t begin = (sizes.length - 1) / head_segment * head_segment; begin >= 0; begin -= head_segment) {
     const std::int64_t end = std::min(begin + head_segment, sizes.length);

@@ -40,10 +40,11 @@ HWY_NOINLINE void forward_chunk(D d, const RecurrenceSizes& sizes, const Recurre
   T* state = set.state(outputs.state, head);
   HeadDecay<T>& decay = scratch.decay;
   decay.fill(sizes, inputs, set.sequence, head, first, n);
-  decayed_scores(d, n, decay, scratch.products.data(), scratch.scores.data());
+  decayed_scores(d, n, decay, decay.steps(), scratch.products.data(), scratch.scores.data());
   through_state(d, n, sizes.dk, sizes.dv, q, state, zero, decay.from_start(), y);
   add_past(d, n, sizes.dv, Rowwise<const T>{scratch.scores.data(), head_chunk}, v, y);
-  advance_state(d, n, sizes.dk, sizes.dv, k, v, decay.to_end(), decay.whole(), scratch.scaled.data(), state);
+  if (inputs.skip != nullptr) add_scaled_rows(d, n, sizes.dv, inputs.skip[head], v, y);
+  advance_state(d, n, sizes.dk, sizes.dv, k, v, decay.written(), decay.whole(), scratch.scaled.data(), state);
 }
 
 template <class D, typename T = hn::TFromD<D>>

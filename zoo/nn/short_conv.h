@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -39,14 +40,24 @@ class ShortConv {
 
   /// y_t = bias + sum_j weight[:, K-1-j] x_{t-j}; advances the state.
   Tensor operator()(const Tensor& x, State& state) const {
-    const Tensor weight = ops::reshape(weight_, {channels_, kernel_});
-    const ops::Convolution result =
-        ops::causal_conv(x, weight, bias_.defined() ? bias_.value() : Tensor{}, state.get(name_));
+    const ops::Convolution result = ops::causal_conv(x, weight(), bias(), state.get(name_));
     state.set(name_, result.state);
     return result.y;
   }
 
+  /// silu(y_t), which costs little more than y_t.
+  Tensor silu(const Tensor& x, State& state) const { return silu(x, state, {channels_})[0]; }
+  /// The same in parts of these widths, which together are the channels.
+  Tensors silu(const Tensor& x, State& state, std::initializer_list<std::int64_t> widths) const {
+    ops::SplitConvolution result = ops::silu_causal_conv(x, weight(), bias(), state.get(name_), widths);
+    state.set(name_, result.state);
+    return std::move(result.y);
+  }
+
  private:
+  Tensor weight() const { return ops::reshape(weight_, {channels_, kernel_}); }
+  Tensor bias() const { return bias_.defined() ? bias_.value() : Tensor{}; }
+
   std::string name_;
   std::int64_t channels_ = 0;
   std::int64_t kernel_ = 1;

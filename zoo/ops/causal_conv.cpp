@@ -16,24 +16,30 @@ cpu::CausalConvInputs<T> pointers(std::span<const Tensor> inputs) {
           inputs[3].data<T>()};
 }
 
-// Inputs: x, weight, bias or undefined, state. Outputs: y and the next state.
+// Inputs: x, weight, bias or undefined, state. Outputs: y in parts of `widths` channels, and the next state.
 class CausalConv final : public FusedOp {
  public:
-  explicit CausalConv(const cpu::CausalConvSizes& sizes) : sizes_(sizes) {}
+  CausalConv(const cpu::CausalConvSizes& sizes, std::span<const std::int64_t> widths)
+      : sizes_(sizes), widths_(widths.begin(), widths.end()) {}
 
-  std::string_view name() const override { return "causal_conv"; }
+  std::string_view name() const override { return sizes_.silu ? "silu_causal_conv" : "causal_conv"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
     return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
       using T = decltype(zero);
       const Tensor &x = inputs[0], &state = inputs[3];
-      Tensor y = Tensor::empty(x.shape(), dtype_of<T>);
-      cpu::causal_conv_forward(sizes_, pointers<T>(inputs), y.data<T>());
+      Tensors outputs;
+      PoolVector<cpu::CausalConvPart<T>> parts;
+      for (const std::int64_t width : widths_) {
+        outputs.push_back(Tensor::empty(x.shape().with(2, width), dtype_of<T>));
+        parts.push_back({width, outputs.back().template data<T>()});
+      }
+      cpu::causal_conv_forward(sizes_, pointers<T>(inputs), parts);
       count_flops(flops());
       const std::int64_t past = sizes_.kernel - 1, length = sizes_.length;
-      const Tensor next =
-          length >= past ? slice(x, 1, length - past, length) : concat({slice(state, 1, length, past), x}, 1);
-      return {y, next};
+      outputs.push_back(length >= past ? slice(x, 1, length - past, length)
+                                       : concat({slice(state, 1, length, past), x}, 1));
+      return outputs;
     });
   }
 
@@ -48,9 +54,14 @@ class CausalConv final : public FusedOp {
       const bool inputs_wanted = executed.needs(0) || executed.needs(3);
       const cpu::CausalConvGradients<T> into{make(0, inputs_wanted), make(1, executed.needs(1)),
                                              make(2, executed.needs(2)), make(3, inputs_wanted)};
-      const Tensor dy = executed.output_grad(0);
-      const Tensor& dnext = executed.output_grads[1];
-      cpu::causal_conv_backward(sizes_, pointers<T>(executed.inputs), dy.data<T>(),
+      Tensors dy;
+      PoolVector<cpu::CausalConvPart<const T>> parts;
+      for (std::size_t i = 0; i < widths_.size(); ++i) {
+        dy.push_back(executed.output_grad(i));
+        parts.push_back({widths_[i], dy.back().template data<T>()});
+      }
+      const Tensor& dnext = executed.output_grads[widths_.size()];
+      cpu::causal_conv_backward(sizes_, pointers<T>(executed.inputs), parts,
                                 dnext.defined() ? dnext.data<T>() : nullptr, into);
       count_flops(2 * flops());
       return gradients;
@@ -67,7 +78,15 @@ class CausalConv final : public FusedOp {
       y = y.defined() ? y + term : term;
     }
     if (bias.defined()) y = y + bias;
-    return {y, slice(padded, 1, T, T + K - 1)};
+    if (sizes_.silu) y = silu(y);
+    Tensors outputs;
+    std::int64_t done = 0;
+    for (const std::int64_t width : widths_) {
+      outputs.push_back(slice(y, 2, done, done + width));
+      done += width;
+    }
+    outputs.push_back(slice(padded, 1, T, T + K - 1));
+    return outputs;
   }
 
  private:
@@ -76,11 +95,11 @@ class CausalConv final : public FusedOp {
   }
 
   cpu::CausalConvSizes sizes_;
+  PoolVector<std::int64_t> widths_;
 };
 
-}  // namespace
-
-Convolution causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state) {
+Tensors convolve(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state, bool silu,
+                 std::span<const std::int64_t> widths) {
   const bool fits = x.rank() == 3 && weight.rank() == 2 && weight.dim(0) == x.dim(2) && weight.dim(1) >= 1 &&
                     (!bias.defined() || (bias.shape() == Shape{x.dim(2)} && bias.dtype() == x.dtype())) &&
                     state.shape() == Shape{x.dim(0), weight.dim(1) - 1, x.dim(2)} && weight.dtype() == x.dtype() &&
@@ -91,10 +110,32 @@ Convolution causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bia
         "state [B,K-1,C], in one dtype",
         x.shape().str(), weight.shape().str(), bias.defined() ? bias.shape().str() : "none", state.shape().str());
   }
+  std::int64_t total = 0;
+  for (const std::int64_t width : widths) {
+    if (width < 0) throw Error("causal_conv was asked for a part of {} channels", width);
+    total += width;
+  }
+  if (total != x.dim(2)) throw Error("causal_conv of {} channels was asked for parts of {} together", x.dim(2), total);
   const Tensor inputs[] = {x, weight, bias, state};
-  const Tensors outputs = zoo::apply(
-      std::make_unique<CausalConv>(cpu::CausalConvSizes{x.dim(0), x.dim(1), x.dim(2), weight.dim(1)}), inputs);
+  const cpu::CausalConvSizes sizes{
+      .batch = x.dim(0), .length = x.dim(1), .channels = x.dim(2), .kernel = weight.dim(1), .silu = silu};
+  return zoo::apply(std::make_unique<CausalConv>(sizes, widths), inputs);
+}
+
+}  // namespace
+
+Convolution causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state) {
+  const std::int64_t all = x.rank() == 3 ? x.dim(2) : 0;
+  const Tensors outputs = convolve(x, weight, bias, state, false, {&all, 1});
   return {outputs[0], outputs[1]};
+}
+
+SplitConvolution silu_causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state,
+                                  std::initializer_list<std::int64_t> widths) {
+  Tensors outputs = convolve(x, weight, bias, state, true, std::span(widths.begin(), widths.size()));
+  Tensor next = outputs.back();
+  outputs.pop_back();
+  return {std::move(outputs), std::move(next)};
 }
 
 namespace {
@@ -111,12 +152,31 @@ OpCase conv_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t 
   return result;
 }
 
+// Its outputs in two parts.
+OpCase silu_case(std::string name, std::int64_t B, std::int64_t T, std::int64_t C, std::int64_t K, bool bias) {
+  OpCase result = conv_case(std::move(name), B, T, C, K, bias);
+  result.call = [C](std::span<const Tensor> inputs) {
+    SplitConvolution convolution = silu_causal_conv(inputs[0], inputs[1], inputs.size() == 4 ? inputs[3] : Tensor{},
+                                                    inputs[2], {C / 3, C - C / 3});
+    convolution.y.push_back(convolution.state);
+    return convolution.y;
+  };
+  return result;
+}
+
 const OpRegistration registration(
     {.name = "causal_conv",
      .cases = {conv_case("three taps", 2, 5, 7, 3, true), conv_case("no bias", 2, 4, 3, 4, false),
                conv_case("one tap", 2, 5, 3, 1, true), conv_case("more taps than steps", 2, 2, 18, 9, true),
                conv_case("one step", 3, 1, 16, 4, true), conv_case("no sequences", 0, 3, 4, 3, true),
-               conv_case("no steps", 2, 0, 4, 3, true)}});
+               conv_case("no steps", 2, 0, 4, 3, true), conv_case("more channels than a block", 1, 9, 261, 2, true)}});
+
+const OpRegistration silu_registration(
+    {.name = "silu_causal_conv",
+     .cases = {silu_case("three taps", 2, 5, 7, 3, true), silu_case("no bias", 2, 6, 3, 4, false),
+               silu_case("one tap", 2, 5, 3, 1, true), silu_case("more taps than steps", 2, 2, 18, 9, true),
+               silu_case("one step", 3, 1, 16, 4, true), silu_case("an empty part", 2, 5, 2, 3, true),
+               silu_case("no sequences", 0, 3, 4, 3, true), silu_case("no steps", 2, 0, 4, 3, true)}});
 
 }  // namespace
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <initializer_list>
 
 #include "zoo/nn/layer.h"
 #include "zoo/ops/ops.h"
@@ -60,6 +61,15 @@ struct Convolution {
 /// Depthwise: y_t = bias + sum_j weight[:, K-1-j] * x_{t-j}, with x before the chunk from `state` [B,K-1,C]. x [B,T,C],
 /// weight [C,K] (weight[:, K-1] meets the current token, as in PyTorch), bias [C] or undefined.
 Convolution causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state);
+/// What silu_causal_conv returns.
+struct SplitConvolution {
+  Tensors y;     ///< [B,T,width] for each of the widths
+  Tensor state;  ///< [B,K-1,C]: the last K-1 inputs
+};
+/// silu of the same, its channels split into parts of these widths, which together are C. What silu is taken of is not
+/// kept: the backward pass computes it again.
+SplitConvolution silu_causal_conv(const Tensor& x, const Tensor& weight, const Tensor& bias, const Tensor& state,
+                                  std::initializer_list<std::int64_t> widths);
 /// Long: y_t = sum_{j=0..t} filter[j] * x_{t-j}, filter [L,C] with L >= T. x [B,T,C], result [B,T,C].
 Tensor long_conv(const Tensor& x, const Tensor& filter);
 

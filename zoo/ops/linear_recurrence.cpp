@@ -70,11 +70,11 @@ class LinearRecurrence final : public RecurrenceOp {
   }
 
  protected:
-  Tensor log_decay(std::span<const Tensor> inputs) const override {
-    return inputs[4].defined() ? log(inputs[4]) : Tensor{};
+  Terms terms(std::span<const Tensor> inputs) const override {
+    return {.log_decay = inputs[4].defined() ? log(inputs[4]) : Tensor{}, .bonus = {}, .step = {}, .skip = {}};
   }
-  Tensor decay_gradient(std::span<const Tensor> inputs, const Tensor& gradient) const override {
-    return sum(sum(gradient, 0), 0) / inputs[4];
+  Tensors gradients_of_others(std::span<const Tensor> inputs, const Terms& gradients) const override {
+    return {sum(sum(gradients.log_decay, 0), 0) / inputs[4]};
   }
 };
 

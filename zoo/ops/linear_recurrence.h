@@ -10,8 +10,8 @@ namespace zoo::ops {
 /// Sizes of a recurrence on q [B,T,G,dk] and v [B,T,H,dv].
 cpu::RecurrenceSizes recurrence_sizes(const Tensor& q, const Tensor& v);
 
-/// What the recurrences share, whatever their decay: inputs q, k, v, initial, the decay in whatever form or undefined,
-/// and perhaps a bonus or undefined; outputs y and the last state.
+/// What the recurrences share, whatever their decay: inputs q, k, v, initial, and then others, each of which may be
+/// undefined; outputs y and the last state.
 class RecurrenceOp : public FusedOp {
  public:
   RecurrenceOp(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay);
@@ -20,14 +20,21 @@ class RecurrenceOp : public FusedOp {
   Tensors backward(const Executed& executed) override;
 
  protected:
-  /// The logarithm of the decay, in the form that `decay` stands for.
-  virtual Tensor log_decay(std::span<const Tensor> inputs) const = 0;
-  /// The gradient of the decay given, from that of its logarithm at each step, [B,T,H] or [B,T,H,dk].
-  virtual Tensor decay_gradient(std::span<const Tensor> inputs, const Tensor& gradient) const = 0;
+  /// What the kernels take beside q, k, v and the initial state, or its gradients; undefined where there is none.
+  struct Terms {
+    Tensor log_decay;  ///< in the form that the decay stands for; its gradient at each step, [B,T,H] or [B,T,H,dk]
+    Tensor bonus;      ///< [H,dk]
+    Tensor step;       ///< [B,T,H], with a decay of each head and step
+    Tensor skip;       ///< [H], with `step`
+  };
+  /// The terms that the inputs from the fifth on stand for.
+  virtual Terms terms(std::span<const Tensor> inputs) const = 0;
+  /// Those inputs' gradients, from the terms'.
+  virtual Tensors gradients_of_others(std::span<const Tensor> inputs, const Terms& gradients) const = 0;
 
  private:
   template <typename T>
-  cpu::RecurrenceInputs<T> pointers(std::span<const Tensor> inputs, const Tensor& log_decay) const;
+  cpu::RecurrenceInputs<T> pointers(std::span<const Tensor> inputs, const Terms& terms) const;
   /// Of the recurrence as it is defined: at each step a product of the state's size.
   double flops_of_a_product() const;
 

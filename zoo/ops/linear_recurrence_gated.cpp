@@ -52,8 +52,12 @@ class GatedLinearRecurrence final : public RecurrenceOp {
   }
 
  protected:
-  Tensor log_decay(std::span<const Tensor> inputs) const override { return inputs[4]; }
-  Tensor decay_gradient(std::span<const Tensor>, const Tensor& gradient) const override { return gradient; }
+  Terms terms(std::span<const Tensor> inputs) const override {
+    return {.log_decay = inputs[4], .bonus = inputs[5], .step = {}, .skip = {}};
+  }
+  Tensors gradients_of_others(std::span<const Tensor>, const Terms& gradients) const override {
+    return {gradients.log_decay, gradients.bonus};
+  }
 };
 
 void check_inputs(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& initial, const Tensor& log_decay,

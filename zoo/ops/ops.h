@@ -49,6 +49,8 @@ Tensor minimum(const Tensor& a, const Tensor& b);
 Tensor greater(const Tensor& a, const Tensor& b);
 /// a where condition is not 0, else b; no gradient to the condition.
 Tensor where(const Tensor& condition, const Tensor& a, const Tensor& b);
+/// y * silu(z), of one shape: what a layer's output gate does. Fused.
+Tensor silu_gate(const Tensor& y, const Tensor& z);
 
 // Reductions --------------------------------------------------------------------------------------------------------
 /// Sum over one axis, which stays with extent 1 when keep is set.

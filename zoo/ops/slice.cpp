@@ -120,8 +120,12 @@ class Split final : public Op {
     Tensors parts;
     std::int64_t done = 0;
     for (const std::int64_t extent : extents_) {
-      parts.push_back(Tensor::empty(x.shape().with(axis_, extent), x.dtype()));
-      copy_along(x, done, parts.back(), 0, extent, axis_);
+      if (axis_ == 0) {
+        parts.push_back(x.rows(done, extent));  // shares x's memory
+      } else {
+        parts.push_back(Tensor::empty(x.shape().with(axis_, extent), x.dtype()));
+        copy_along(x, done, parts.back(), 0, extent, axis_);
+      }
       done += extent;
     }
     return parts;
