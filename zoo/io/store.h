@@ -73,9 +73,9 @@ struct Run {
   std::string message;         ///< the reason of a failure; the step of a divergence
   nlohmann::json environment;  ///< code version, instruction set, threads, library versions, command: shown, not hashed
   nlohmann::json summary;      ///< {"parameters", "flops", "epochs", "train_seconds"} once it has ended, and "stopped"
-                           ///< where something ended it early
-  std::string started;   ///< UTC, ISO 8601
-  std::string finished;  ///< UTC, ISO 8601; empty while running
+                               ///< where something ended it early
+  std::string started;         ///< UTC, ISO 8601
+  std::string finished;        ///< UTC, ISO 8601; empty while running
   std::vector<EpochResult> epochs;
   std::vector<SliceResult> slices;
 };
