@@ -1,4 +1,3 @@
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <cstdint>
@@ -15,9 +14,6 @@ namespace py = pybind11;
 
 namespace zoo::python {
 namespace {
-
-template <typename Value>
-using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
 
 template <typename Value>
 Tensor from_array(const Array<Value>& array) {

@@ -1,6 +1,5 @@
 #include "zoo/core/task.h"
 
-#include <pybind11/numpy.h>
 #include <pybind11/stl.h>
 
 #include <cstdint>
@@ -16,9 +15,6 @@ namespace py = pybind11;
 
 namespace zoo::python {
 namespace {
-
-template <typename Value>
-using Array = py::array_t<Value, py::array::c_style | py::array::forcecast>;
 
 // One array of the examples, a row each; absent where the task does not use it.
 template <typename Value>
