@@ -23,7 +23,9 @@ std::string option_name(const std::string& option) {
 
 // One row's grid: a line a value of one option, a column a value of the other.
 std::string grid_of(const Table& table, const SliceFamily& family, const Row& row, const std::string& title) {
-  const auto [right, down] = right_and_down(family);
+  const auto options = right_and_down(family);
+  const std::string& right = options.first;
+  const std::string& down = options.second;
   const std::vector<double> columns = option_values(table, family, right);
   std::string content = table_caption(title) + "<thead><tr><th scope=\"col\">" +
                         escape_html(option_name(down) + " \\ " + option_name(right)) + "</th>";
