@@ -85,10 +85,11 @@ std::string mad_table(std::span<const Run> runs) {
     if (std::ranges::find(subjects, run.spec.subject) == subjects.end()) subjects.push_back(run.spec.subject);
     if (std::ranges::find(rows, row) == rows.end()) rows.push_back(row);
     Cells& of = cells[{row.first, row.second, task}];
-    if (run.status == RunStatus::done) {
+    // A run that diverged is a result without figures: it counts as 0.
+    if (run.status == RunStatus::done || run.status == RunStatus::diverged) {
       const json choice = {run.spec.axes.at("lr"), run.spec.setting.at("optimizer").at("weight_decay")};
       of.variants[run.spec.axes.at("cell")][choice].add(run);
-    } else if (run.status != RunStatus::diverged) {
+    } else {
       of.complete = all_complete = false;
     }
   }
@@ -115,8 +116,7 @@ std::string mad_table(std::span<const Run> runs) {
   }
   return report::text_table(table, 2) +
          "\nMean over variants of the class accuracy in percent, in brackets the plain accuracy; learning rate and "
-         "weight "
-         "decay\nchosen on the validation split.\n" +
+         "weight decay\nchosen on the validation split.\n" +
          (all_complete ? "" : "* not all runs of this task are finished.\n");
 }
 

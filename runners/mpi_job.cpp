@@ -47,8 +47,7 @@ std::unique_ptr<Ranks> open_mpi_job() {
   }
   throw UsageError(
       "this process is one of {} of an MPI job, but this zoo was built without MPI; install libopenmpi-dev and build "
-      "it "
-      "again, or start one zoo on each machine with --shard I/N",
+      "it again, or start one zoo on each machine with --shard I/N",
       processes_of_job());
 }
 

@@ -17,6 +17,7 @@
 #include "zoo/report/table.h"
 #include "zoo/sweep/environment.h"
 #include "zoo/sweep/forecast.h"
+#include "zoo/sweep/halving.h"
 #include "zoo/sweep/lock.h"
 #include "zoo/sweep/plan.h"
 #include "zoo/sweep/progress.h"
@@ -83,14 +84,9 @@ void show_files(const std::vector<Run>& results, const std::string& out, const s
 // Which runs must be made in one place: those that a search compares. Each other run stands alone.
 std::vector<std::vector<std::size_t>> inseparable(const std::vector<RunSpec>& runs) {
   std::vector<std::vector<std::size_t>> groups;
-  std::map<nlohmann::json, std::size_t> places;
+  std::map<std::string, std::size_t> places;
   for (std::size_t run = 0; run < runs.size(); ++run) {
-    nlohmann::json axes = runs[run].axes;
-    if (runs[run].setting.contains("search")) {
-      axes.erase("lr");
-      axes.erase("seed");
-    }
-    const auto [place, is_new] = places.try_emplace({runs[run].subject, axes, runs[run].setting}, groups.size());
+    const auto [place, is_new] = places.try_emplace(search_key(runs[run]), groups.size());
     if (is_new) groups.emplace_back();
     groups[place->second].push_back(run);
   }

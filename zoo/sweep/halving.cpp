@@ -10,19 +10,16 @@
 
 namespace zoo {
 
-namespace {
-
 using nlohmann::json;
 
-// What runs of a group have in common.
-std::string group_key(const RunSpec& run) {
+std::string search_key(const RunSpec& run) {
   json axes = run.axes;
-  axes.erase("lr");
-  axes.erase("seed");
+  if (run.setting.contains("search")) {
+    axes.erase("lr");
+    axes.erase("seed");
+  }
   return json({run.subject, axes, run.setting}).dump();
 }
-
-}  // namespace
 
 std::vector<std::int64_t> halving_rungs(std::size_t learning_rates, std::int64_t epochs) {
   if (learning_rates < 2) {
@@ -42,8 +39,7 @@ Stages::Stages(const std::vector<RunSpec>& runs) {
   std::unordered_map<std::string, std::size_t> places;
   for (std::size_t job = 0; job < runs.size(); ++job) {
     const json search = runs[job].setting.value("search", json());
-    const std::string key = search.is_null() ? std::to_string(job) : group_key(runs[job]);
-    const auto [place, is_new] = places.try_emplace(key, groups_.size());
+    const auto [place, is_new] = places.try_emplace(search_key(runs[job]), groups_.size());
     if (is_new) {
       groups_.emplace_back();
       if (!search.is_null()) groups_.back().rungs = search.at("rungs").get<std::vector<std::int64_t>>();

@@ -15,6 +15,10 @@ namespace zoo {
 /// for the last half of the epochs. Throws UsageError when there are too few of either.
 std::vector<std::int64_t> halving_rungs(std::size_t learning_rates, std::int64_t epochs);
 
+/// Equal for the runs that a search compares, which differ in learning rate and seed alone and must be made in one
+/// place; a run whose setting has no `search` has a key of its own.
+std::string search_key(const RunSpec& run);
+
 /// A piece of a run that a worker is to make.
 struct Stage {
   std::size_t job = 0;           ///< the run, by index
