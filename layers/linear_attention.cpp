@@ -1,7 +1,9 @@
 #include <cmath>
+#include <optional>
 
 #include "zoo/core/plugin.h"
 #include "zoo/nn/linear.h"
+#include "zoo/nn/norm.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/ops/families.h"
 
@@ -41,6 +43,7 @@ class LinearAttention final : public Layer {
     k_proj_ = Linear(builder, "k_proj", D, D);
     v_proj_ = Linear(builder, "v_proj", D, D);
     o_proj_ = Linear(builder, "o_proj", D, D, {.weight = Initializer::output_projection()});
+    if (builder.options().boolean("post_norm")) post_norm_.emplace(builder, "post_norm", 1e-6);
   }
 
   State initial_state(std::int64_t batch) const override {
@@ -61,7 +64,8 @@ class LinearAttention final : public Layer {
     state.set("S", result.state);
     Tensor z = read_rows(result.y, context);
     if (normalise_) z = normalised(z);
-    return o_proj_(join_heads(z));
+    z = join_heads(z);
+    return o_proj_(post_norm_ ? (*post_norm_)(z) : z);
   }
 
  private:
@@ -103,6 +107,7 @@ class LinearAttention final : public Layer {
   Linear k_proj_;
   Linear v_proj_;
   Linear o_proj_;
+  std::optional<LayerNorm> post_norm_;
 };
 
 }  // namespace
@@ -118,12 +123,14 @@ ZOO_REGISTER_LAYER(linear_attention) {
               .choice("feature_map", "identity", {"identity", "elu1", "relu", "taylor", "softmax"},
                       "phi, on queries and keys")
               .boolean("normalise", false, "divide by the sum of phi(k_s).phi(q_t)")
-              .choice("decay", "none", {"none", "retnet"}, "retnet: the state of head h decays by 1 - 2^(-5-h) a step"),
+              .choice("decay", "none", {"none", "retnet"}, "retnet: the state of head h decays by 1 - 2^(-5-h) a step")
+              .boolean("post_norm", false, "LayerNorm of what the heads give, before the output projection"),
       .make = make<LinearAttention>(),
       .test_cases = {{.d_model = 8},
                      {.d_model = 8, .options = {{"heads", 2}, {"feature_map", "elu1"}, {"normalise", true}}},
                      {.d_model = 8, .options = {{"feature_map", "softmax"}, {"normalise", true}, {"decay", "retnet"}}},
                      {.d_model = 8, .options = {{"heads", 2}, {"feature_map", "taylor"}, {"normalise", true}}},
                      {.d_model = 8, .options = {{"heads", 4}, {"decay", "retnet"}}},
+                     {.d_model = 8, .options = {{"heads", 2}, {"post_norm", true}}},
                      {.d_model = 6, .options = {{"feature_map", "relu"}}}}};
 }

@@ -41,14 +41,7 @@ class MambaBackbone final : public Backbone {
     Tensor r = dropout_.embedding(x, context);
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       const Context own = block_context(parts_, block, context);
-      if (const auto& before = convolutions_[block]) {
-        r = r + dropout_.residual(before->conv(before->norm(r), state.backbone[block]), own, 3);
-      }
-      Tensor h = run(*parts_.mixers[block], norm_[block](r), state.mixers[block], own);
-      r = read_rows(r, own) + dropout_.residual(h, own, 1);
-      if (parts_.feed_forwards.empty()) continue;
-      h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], own);
-      r = r + dropout_.residual(h, own, 2);
+      r = run_block(r, state, own, [=, this](const Tensor& x, ModelState& s) { return one(block, x, s, own); });
     }
     return final_norm_[0](read_rows_once(r, context));
   }
@@ -58,6 +51,18 @@ class MambaBackbone final : public Backbone {
     RmsNorm norm;
     ShortConv conv;
   };
+
+  Tensor one(std::size_t block, const Tensor& x, ModelState& state, const Context& context) {
+    Tensor r = x;
+    if (const auto& before = convolutions_[block]) {
+      r = r + dropout_.residual(before->conv(before->norm(r), state.backbone[block]), context, 3);
+    }
+    Tensor h = run(*parts_.mixers[block], norm_[block](r), state.mixers[block], context);
+    r = read_rows(r, context) + dropout_.residual(h, context, 1);
+    if (parts_.feed_forwards.empty()) return r;
+    h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], context);
+    return r + dropout_.residual(h, context, 2);
+  }
 
   BackboneParts parts_;
   ResidualDropout dropout_;

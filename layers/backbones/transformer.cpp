@@ -27,16 +27,20 @@ class TransformerBackbone final : public Backbone {
     Tensor r = dropout_.embedding(x, context);
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       const Context own = block_context(parts_, block, context);
-      Tensor h = run(*parts_.mixers[block], norm_1_[block](r), state.mixers[block], own);
-      r = read_rows(r, own) + dropout_.residual(h, own, 1);
-      if (parts_.feed_forwards.empty()) continue;
-      h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], own);
-      r = r + dropout_.residual(h, own, 2);
+      r = run_block(r, state, own, [=, this](const Tensor& x, ModelState& s) { return one(block, x, s, own); });
     }
     return final_norm_[0](read_rows_once(r, context));
   }
 
  private:
+  Tensor one(std::size_t block, const Tensor& x, ModelState& state, const Context& context) {
+    Tensor h = run(*parts_.mixers[block], norm_1_[block](x), state.mixers[block], context);
+    const Tensor r = read_rows(x, context) + dropout_.residual(h, context, 1);
+    if (parts_.feed_forwards.empty()) return r;
+    h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], context);
+    return r + dropout_.residual(h, context, 2);
+  }
+
   BackboneParts parts_;
   ResidualDropout dropout_;
   std::vector<RmsNorm> norm_1_;

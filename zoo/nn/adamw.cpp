@@ -51,15 +51,16 @@ void AdamW::accumulate(const Tensors& gradients) {
   fresh_ = false;
 }
 
-void AdamW::step(double learning_rate) {
+std::optional<double> AdamW::step(double learning_rate) {
   const ProfileScope scope("adamw", "update");
   ++steps;
   fresh_ = true;
   double scale = 1;
+  std::optional<double> norm;
   if (options_.clip) {
-    const double norm = std::sqrt(cpu::sum_of_squares(gradients_.data<float>(), gradients_.size()));
+    norm = std::sqrt(cpu::sum_of_squares(gradients_.data<float>(), gradients_.size()));
     // As PyTorch: the small term keeps a zero gradient finite.
-    scale = std::min(1.0, *options_.clip / (norm + 1e-6));
+    scale = std::min(1.0, *options_.clip / (*norm + 1e-6));
   }
   const double correction1 = 1 - std::pow(options_.beta1, static_cast<double>(steps));
   const double correction2 = 1 - std::pow(options_.beta2, static_cast<double>(steps));
@@ -75,6 +76,7 @@ void AdamW::step(double learning_rate) {
     const auto at = [&](Tensor& slab) { return slab.data<float>() + range.begin; };
     cpu::adamw(factors, at(gradients_), at(values_), at(moment1_), at(moment2_), range.end - range.begin);
   }
+  return norm;
 }
 
 }  // namespace zoo

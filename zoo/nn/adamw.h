@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <span>
 
 #include "zoo/nn/parameter.h"
 
@@ -26,8 +27,11 @@ class AdamW {
   void accumulate(const Tensors& gradients);
   /// Forgets what was accumulated.
   void discard() { fresh_ = true; }
-  /// Updates all parameters from the accumulated gradients.
-  void step(double learning_rate);
+  /// Updates all parameters from the accumulated gradients. Returns their norm before clipping where they are clipped.
+  std::optional<double> step(double learning_rate);
+
+  /// What was accumulated, in the order of the slab: for processes that train together.
+  std::span<float> gradients() { return {gradients_.data<float>(), static_cast<std::size_t>(gradients_.size())}; }
 
   /// What a checkpoint keeps beside the parameters.
   Tensor& moment1() { return moment1_; }

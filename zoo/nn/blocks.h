@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include "zoo/core/recompute.h"
 #include "zoo/nn/backbone.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/ops/ops.h"
@@ -33,6 +34,18 @@ inline Tensor apply_feed_forward(Layer& layer, const Tensor& x, State& state, Co
   if (x.rank() == 3) return run(layer, x, state, context);
   context.rows = nullptr;
   return ops::reshape(run(layer, ops::reshape(x, {1, x.dim(0), x.dim(1)}), state, context), x.shape());
+}
+
+/// block(r, state) of the residuals r [B,T,D], kept or, when the context says so, computed again for its gradient.
+template <typename Block>
+Tensor run_block(const Tensor& r, ModelState& state, const Context& context, const Block& block) {
+  if (!context.recompute) return block(r, state);
+  return recompute(
+      [block, initial = state](const Tensor& x) {
+        ModelState own = initial;
+        return block(x, own);
+      },
+      r);
 }
 
 /// Dropout of the embedding and of what blocks add to the residuals.

@@ -51,6 +51,9 @@ struct Context {
   std::int64_t first_sequence =
       0;  ///< index of sequence 0 within the whole batch, for keys that do not depend on how a batch is cut
   const Rows* rows = nullptr;  ///< when set, only these rows are read: see Layer::reads_rows
+  /// Backbones keep only what enters each block, and compute the block again for its gradient. For whole sequences: the
+  /// state is then left as it was.
+  bool recompute = false;
 };
 
 /// What a layer's constructor gets: sizes, its validated options, and where to declare parameters.

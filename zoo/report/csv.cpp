@@ -1,7 +1,5 @@
 #include "zoo/report/csv.h"
 
-#include <vector>
-
 #include "zoo/report/format.h"
 #include "zoo/report/names.h"
 
@@ -17,15 +15,6 @@ std::string quoted(const std::string& field) {
   for (const char c : field) text.append(c == '"' ? 2 : 1, c);
   text += '"';
   return text;
-}
-
-std::string line(const std::vector<std::string>& fields) {
-  std::string text;
-  for (const std::string& field : fields) {
-    if (&field != &fields.front()) text += ',';
-    text += quoted(field);
-  }
-  return text + "\n";
 }
 
 // A member as text: as it is for strings, shortest exact form for numbers, empty when there is none.
@@ -52,37 +41,46 @@ json announced_slice(const Run& run) {
 
 }  // namespace
 
+std::string csv_line(const std::vector<std::string>& fields) {
+  std::string text;
+  for (const std::string& field : fields) {
+    if (&field != &fields.front()) text += ',';
+    text += quoted(field);
+  }
+  return text + "\n";
+}
+
 std::string results_csv(std::span<const Run> runs) {
-  std::string text =
-      line({"run_id",   "layer", "layer_options",  "d_model",          "lr",    "seed",   "seq_len",       "kv_pairs",
-            "accuracy", "loss",  "parameters",     "state_bytes",      "flops", "epochs", "train_seconds", "status",
-            "task",     "slice", "class_accuracy", "sequence_accuracy"});
+  std::string text = csv_line({"run_id",     "layer",       "layer_options", "d_model",        "lr",
+                               "seed",       "seq_len",     "kv_pairs",      "accuracy",       "loss",
+                               "parameters", "state_bytes", "flops",         "epochs",         "train_seconds",
+                               "status",     "task",        "slice",         "class_accuracy", "sequence_accuracy"});
   for (const Run& run : runs) {
     const json& axes = run.spec.axes;
     std::string d_model = member(axes, "d_model");
     if (d_model.empty()) d_model = member(run.spec.subject, "d_model");
     const auto row = [&](const json& slice, const SliceResult* figures) {
       const bool has = figures != nullptr;
-      text += line({run.id,
-                    member(run.spec.subject, "layer"),
-                    options(run.spec.subject),
-                    d_model,
-                    member(axes, "lr"),
-                    member(axes, "seed"),
-                    member(slice, "seq_len"),
-                    member(slice, "kv_pairs"),
-                    has ? format_exact(figures->accuracy) : "",
-                    has ? format_exact(figures->loss) : "",
-                    member(run.summary, "parameters"),
-                    has ? std::to_string(figures->state_bytes) : "",
-                    member(run.summary, "flops"),
-                    member(run.summary, "epochs"),
-                    member(run.summary, "train_seconds"),
-                    std::string(status_name(run.status)),
-                    member(run.spec.setting, "task"),
-                    slice.is_null() ? "" : format_value(slice),
-                    has ? member(figures->metrics, "class_accuracy") : "",
-                    has ? member(figures->metrics, "sequence_accuracy") : ""});
+      text += csv_line({run.id,
+                        member(run.spec.subject, "layer"),
+                        options(run.spec.subject),
+                        d_model,
+                        member(axes, "lr"),
+                        member(axes, "seed"),
+                        member(slice, "seq_len"),
+                        member(slice, "kv_pairs"),
+                        has ? format_exact(figures->accuracy) : "",
+                        has ? format_exact(figures->loss) : "",
+                        member(run.summary, "parameters"),
+                        has ? std::to_string(figures->state_bytes) : "",
+                        member(run.summary, "flops"),
+                        member(run.summary, "epochs"),
+                        member(run.summary, "train_seconds"),
+                        std::string(status_name(run.status)),
+                        member(run.spec.setting, "task"),
+                        slice.is_null() ? "" : format_value(slice),
+                        has ? member(figures->metrics, "class_accuracy") : "",
+                        has ? member(figures->metrics, "sequence_accuracy") : ""});
     };
     bool any = false;
     for (const SliceResult& slice : run.slices) {

@@ -2,10 +2,14 @@
 
 #include <span>
 #include <string>
+#include <vector>
 
 #include "zoo/io/store.h"
 
 namespace zoo::report {
+
+/// A line of CSV, quoted as in RFC 4180 where that is needed and ended by LF.
+std::string csv_line(const std::vector<std::string>& fields);
 
 /// results.csv (quoted as in RFC 4180, lines ended by LF): a row a run and slice of the test split, in the order in
 /// which the runs started. A run without slices (failed, interrupted, running) has one row with empty figures. Columns:

@@ -5,11 +5,11 @@
 #include <algorithm>
 #include <set>
 
-#include "zoo/core/version.h"
 #include "zoo/report/findings.h"
 #include "zoo/report/format.h"
 #include "zoo/report/html_figures.h"
 #include "zoo/report/html_filter.h"
+#include "zoo/report/html_page.h"
 #include "zoo/report/html_parts.h"
 #include "zoo/report/overview.h"
 #include "zoo/report/plots.h"
@@ -80,32 +80,6 @@ std::string facts(std::span<const Run> runs, const Summary& summary) {
   if (!last.empty() && last.substr(0, 10) != first.substr(0, 10)) text += " to " + last.substr(0, 10);
   return escape_html(text);
 }
-
-// A section with its title, and the link to it for the navigation when it has one.
-class Sections {
- public:
-  void add(const std::string& id, const std::string& title, const std::string& content, int heading = 2) {
-    if (content.empty()) return;
-    html_ += fmt::format(
-        "<section id=\"{0}\" aria-labelledby=\"{0}-title\">\n<h{3} id=\"{0}-title\">{1}</h{3}>\n{2}</section>\n", id,
-        escape_html(title), content, heading);
-    links_ += fmt::format("<a href=\"#{}\">{}</a>\n", id, escape_html(title));
-  }
-  // Sections of their own under one title.
-  void add_part(const std::string& id, const std::string& title, const std::string& name, const Sections& sections) {
-    html_ += fmt::format(
-        "<section id=\"{0}\" class=\"part\" data-part=\"{2}\" aria-labelledby=\"{0}-title\">\n<h2 "
-        "id=\"{0}-title\">{1}</h2>\n{3}</section>\n",
-        id, escape_html(title), escape_html(name), sections.html_);
-    links_ += fmt::format("<a href=\"#{}\">{}</a>\n", id, escape_html(title));
-  }
-  const std::string& html() const { return html_; }
-  std::string navigation() const { return "<nav aria-label=\"Sections\">\n" + links_ + "</nav>\n"; }
-
- private:
-  std::string html_;
-  std::string links_;
-};
 
 std::string finding_list(const std::vector<std::string>& sentences, std::size_t first) {
   if (sentences.size() <= first) return "";
@@ -210,13 +184,9 @@ std::string report_html(std::span<const Run> runs, const Summary& summary, const
     sections.add("reproduce", "Reproduce", reproduction(runs, command));
     header += "<p class=\"facts\">" + facts(runs, summary) + "</p>\n" + sections.navigation() + filter_box;
   }
-  return fmt::format(
-      "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-      "<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{}</title>\n<style>{}</style>\n"
-      "</head>\n<body>\n<header>\n{}</header>\n<main>\n{}</main>\n<footer>zoo {}. results.csv and results.json beside "
-      "this file hold every figure.</footer>\n{}</body>\n</html>\n",
-      escape_html(headline(summary)), page_style, header, sections.html(), version,
-      runs.empty() ? "" : fmt::format("<script>{}</script>\n", filter_script));
+  return html_page(headline(summary), header, sections.html(),
+                   "results.csv and results.json beside this file hold every figure.",
+                   runs.empty() ? "" : filter_script);
 }
 
 }  // namespace zoo::report

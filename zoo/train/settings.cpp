@@ -2,9 +2,10 @@
 
 #include <algorithm>
 #include <cmath>
-#include <numbers>
 
 #include "zoo/core/error.h"
+#include "zoo/io/record_reader.h"
+#include "zoo/train/schedule.h"
 
 namespace zoo {
 
@@ -12,56 +13,13 @@ namespace {
 
 using nlohmann::json;
 
-// Reads the keys of one object of the record, and complains of what is missing, mistyped or unknown.
-class Reader {
- public:
-  Reader(const json& object, std::string where) : object_(object), where_(std::move(where)) {
-    if (!object.is_object()) throw UsageError("the record's {} is not an object", where_);
-  }
-
-  template <typename T>
-  T get(const char* key) {
-    const json& value = raw(key);
-    try {
-      return value.get<T>();
-    } catch (const json::exception&) {
-      throw UsageError("the record's {}.{} cannot be {}", where_, key, value.dump());
-    }
-  }
-
-  template <typename T>
-  T get_or(const char* key, T otherwise) {
-    return object_.contains(key) && !object_.at(key).is_null() ? get<T>(key) : (seen_.push_back(key), otherwise);
-  }
-
-  const json& raw(const char* key) {
-    seen_.emplace_back(key);
-    if (!object_.contains(key)) throw UsageError("the record's {} has no '{}'", where_, key);
-    return object_.at(key);
-  }
-
-  // Whatever the record says must have been read: an unknown key would be a setting silently ignored.
-  void finish() const {
-    for (const auto& [key, value] : object_.items()) {
-      if (std::ranges::find(seen_, key) == seen_.end()) {
-        throw UsageError("the record's {} has an unknown '{}'; known are {}", where_, key, fmt::join(seen_, ", "));
-      }
-    }
-  }
-
- private:
-  const json& object_;
-  std::string where_;
-  std::vector<std::string> seen_;
-};
-
 std::vector<TaskPart> read_parts(const json& parts, const char* which, const std::string& task, const json& options) {
   if (!parts.is_array() || parts.empty()) throw UsageError("the record's axes.cell.{} names no examples", which);
   std::vector<TaskPart> result;
   for (const json& part : parts) {
     TaskPart one;
     one.cell = part;
-    one.examples = Reader(part, std::string("axes.cell.") + which).get<std::uint64_t>("examples");
+    one.examples = RecordReader(part, std::string("axes.cell.") + which).get<std::uint64_t>("examples");
     if (one.examples == 0) throw UsageError("the number of {} examples is 0, it must be at least 1", which);
     one.cell.erase("examples");
     json all = options;
@@ -93,23 +51,8 @@ void check_one_model(const RunSettings& settings) {
   }
 }
 
-AdamWOptions read_optimizer(const json& object, const json& clip) {
-  Reader reader(object, "setting.optimizer");
-  if (const auto name = reader.get<std::string>("name"); name != "adamw") {
-    throw UsageError("unknown optimizer '{}'; known is adamw", name);
-  }
-  AdamWOptions options{.beta1 = reader.get<double>("beta1"),
-                       .beta2 = reader.get<double>("beta2"),
-                       .epsilon = reader.get<double>("epsilon"),
-                       .weight_decay = reader.get<double>("weight_decay"),
-                       .clip = {}};
-  reader.finish();
-  if (!clip.is_null()) options.clip = clip.get<double>();
-  return options;
-}
-
 void read_schedule(const json& object, RunSettings& settings) {
-  Reader reader(object, "setting.schedule");
+  RecordReader reader(object, "setting.schedule");
   const auto name = reader.get<std::string>("name");
   const auto by = reader.get<std::string>("by");
   if ((name != "cosine" && name != "constant") || (by != "epoch" && by != "step")) {
@@ -132,12 +75,27 @@ void check(const RunSettings& settings) {
 
 }  // namespace
 
+AdamWOptions read_optimizer(const json& object, const json& clip) {
+  RecordReader reader(object, "setting.optimizer");
+  if (const auto name = reader.get<std::string>("name"); name != "adamw") {
+    throw UsageError("unknown optimizer '{}'; known is adamw", name);
+  }
+  AdamWOptions options{.beta1 = reader.get<double>("beta1"),
+                       .beta2 = reader.get<double>("beta2"),
+                       .epsilon = reader.get<double>("epsilon"),
+                       .weight_decay = reader.get<double>("weight_decay"),
+                       .clip = {}};
+  reader.finish();
+  if (!clip.is_null()) options.clip = clip.get<double>();
+  return options;
+}
+
 RunSettings read_settings(const RunSpec& spec) {
   RunSettings settings;
-  Reader subject(spec.subject, "subject");
+  RecordReader subject(spec.subject, "subject");
   settings.model.layer = subject.get<std::string>("layer");
   settings.model.layer_options = subject.raw("layer_options");
-  Reader axes(spec.axes, "axes");
+  RecordReader axes(spec.axes, "axes");
   // A width that was chosen to match others belongs to the subject.
   const bool own_width = !spec.axes.is_object() || !spec.axes.contains("d_model");
   settings.model.d_model = own_width && spec.subject.contains("d_model") ? subject.get<std::int64_t>("d_model")
@@ -146,10 +104,10 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.learning_rate = axes.get<double>("lr");
   settings.seed = axes.get<std::uint64_t>("seed");
   const json& axes_cell = axes.raw("cell");
-  Reader cell(axes_cell, "axes.cell");
+  RecordReader cell(axes_cell, "axes.cell");
   axes.finish();
 
-  Reader setting(spec.setting, "setting");
+  RecordReader setting(spec.setting, "setting");
   const auto task = setting.get<std::string>("task");
   const json& task_options = setting.raw("task_options");
   settings.epochs = setting.get<std::int64_t>("epochs");
@@ -204,7 +162,7 @@ double RunSettings::learning_rate_at(std::int64_t step) const {
                           ? static_cast<double>(step - warmup_steps) /
                                 static_cast<double>(std::max<std::int64_t>(epochs * epoch_steps - warmup_steps, 1))
                           : static_cast<double>(step / epoch_steps) / static_cast<double>(epochs);
-  return final_learning_rate + (learning_rate - final_learning_rate) * (1 + std::cos(std::numbers::pi * done)) / 2;
+  return cosine_between(learning_rate, final_learning_rate, done);
 }
 
 }  // namespace zoo

@@ -42,6 +42,9 @@ struct RunSettings {
   double learning_rate_at(std::int64_t step) const;
 };
 
+/// A record's "optimizer" and "clip". Throws UsageError for what is incomplete or unknown.
+AdamWOptions read_optimizer(const nlohmann::json& optimizer, const nlohmann::json& clip);
+
 /// Throws UsageError for a record that is incomplete, has unknown keys in its setting, or cannot be met.
 RunSettings read_settings(const RunSpec& spec);
 

@@ -1,0 +1,76 @@
+#include "runners/lm/compare_runs.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include "zoo/core/error.h"
+#include "zoo/lm/comparison_report.h"
+#include "zoo/lm/settings.h"
+#include "zoo/nn/model.h"
+#include "zoo/sweep/lock.h"
+#include "zoo/sweep/progress.h"
+
+namespace zoo {
+
+namespace {
+
+// Every run is built once before the first is trained: what cannot be met is told now, not after hours.
+void check_all(const std::vector<LmPlanned>& planned) {
+  for (const LmPlanned& one : planned) {
+    for (const RunSpec& spec : one.specs) {
+      const LmSettings settings = read_lm_settings(spec);
+      const Model model(settings.model, settings.seed);
+    }
+  }
+}
+
+}  // namespace
+
+void show_comparison(const std::vector<LmSubject>& subjects, const std::string& title, const std::filesystem::path& out,
+                     const std::string& command) {
+  fmt::print("{}\n", lm_table(compare_lm(subjects), terminal_width(STDOUT_FILENO)));
+  const LmReportFiles files = write_lm_report(subjects, title, out, command,
+                                              [](const std::string& warning) { fmt::print(stderr, "{}\n", warning); });
+  for (const auto& file : {files.csv, files.json, files.html}) fmt::print("{}\n", file.string());
+}
+
+int compare_planned(const std::vector<LmPlanned>& planned, const std::string& title, const Corpus& corpus,
+                    const std::filesystem::path& out, const LmRunRequest& request, const std::string& command,
+                    bool backbones) {
+  check_all(planned);
+  std::error_code ignored;  // the store says what is wrong with its folder
+  std::filesystem::create_directories(out, ignored);
+  const std::string path = (out / "runs.db").string();
+  const StoreLock lock(path);
+  Store store(path);
+  std::vector<LmSubject> subjects;
+  int failed = 0;
+  for (const LmPlanned& one : planned) {
+    LmSubject subject{.label = one.label, .published = one.published, .runs = {}};
+    for (const RunSpec& spec : one.specs) {
+      const auto folder = out / fmt::format("{}-seed{}", one.folder, spec.axes.at("seed").dump());
+      try {
+        const Run run = make_lm_run(spec, corpus, folder, request, store, command);
+        if (run.status == RunStatus::interrupted) {
+          fmt::print(stderr, "{}; to go on:\n  {}\n", run.message, command);
+          return 130;
+        }
+        subject.runs.push_back(read_lm_run(run, folder));
+      } catch (const UsageError&) {
+        throw;
+      } catch (const std::exception& problem) {
+        fmt::print(stderr, "zoo: {}: {}\n", one.label, problem.what());
+        ++failed;
+        if (const auto run = store.find(spec.id())) subject.runs.push_back(read_lm_run(*run, folder));
+      }
+    }
+    if (!subject.runs.empty()) subjects.push_back(std::move(subject));
+  }
+  if (!subjects.empty()) {
+    check_comparable(subjects, backbones);
+    show_comparison(subjects, title, out, command);
+  }
+  return failed > 0 ? 1 : 0;
+}
+
+}  // namespace zoo

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "zoo/lm/log.h"
+
+namespace zoo {
+
+/// Shows on standard error how the training of a language model goes on. On a terminal: one line with a bar, rewritten
+/// in place. Without one: a plain line at each evaluation, and one a minute in between.
+class LmProgress {
+ public:
+  /// `name` begins each line; `steps` in all.
+  LmProgress(std::string name, std::int64_t steps);
+  ~LmProgress();
+  LmProgress(const LmProgress&) = delete;
+  LmProgress& operator=(const LmProgress&) = delete;
+
+  void begin(std::int64_t done);
+  void step(const LmStep& step);
+  void evaluation(const LmEvaluation& evaluation);
+  void note(const std::string& line);
+
+ private:
+  void erase() const;
+
+  std::string name_;
+  std::int64_t steps_;
+  std::int64_t first_ = 0;    // steps that were done before
+  double first_seconds_ = 0;  // of training, then
+  double next_draw_ = 0;
+  bool terminal_;
+};
+
+}  // namespace zoo

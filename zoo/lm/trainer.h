@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "zoo/lm/settings.h"
+#include "zoo/nn/adamw.h"
+#include "zoo/nn/model.h"
+
+namespace zoo {
+
+/// The processes that train one model together, each on a part of every batch.
+class Ranks {
+ public:
+  virtual ~Ranks() = default;
+  virtual int rank() const { return 0; }
+  virtual int count() const { return 1; }
+  /// Sums over all ranks, in the same order on each, so that all get the same bits.
+  virtual void sum(std::span<float> /*values*/) {}
+  virtual void sum(std::span<double> /*values*/) {}
+  virtual void sum(std::span<std::uint64_t> /*values*/) {}
+};
+
+/// What does not change the result but for roundings.
+struct LmExecution {
+  std::int64_t micro_batch = 1;  ///< sequences in one forward and backward pass
+  bool recompute = false;        ///< keep only what enters each block, and compute the block again in the backward pass
+};
+
+/// A language model with its optimizer.
+class LmTrainer {
+ public:
+  /// Draws the model under the settings' seed. `settings` and `ranks` must outlive the trainer.
+  LmTrainer(const LmSettings& settings, const LmExecution& execution, Ranks& ranks);
+
+  struct StepResult {
+    double loss = 0;                           ///< mean over the whole batch's tokens before the update, nats
+    std::optional<double> gradient_norm = {};  ///< before clipping; nothing when the settings do not clip
+  };
+
+  /// One optimizer step, number `step` of the run (from 0), on this rank's sequences of the batch: tokens [n (T+1)],
+  /// the first of them number `first` of the batch. When the loss is not finite nothing is updated, on any rank.
+  StepResult step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step);
+
+  Model& model() { return model_; }
+  const Model& model() const { return model_; }
+  AdamW& optimizer() { return optimizer_; }
+
+ private:
+  const LmSettings* settings_;
+  LmExecution execution_;
+  Ranks* ranks_;
+  Model model_;
+  AdamW optimizer_;
+  Tensors variables_;
+};
+
+}  // namespace zoo
