@@ -2,9 +2,11 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
-#include "zoo/report/plot_parts.h"
+#include "zoo/report/format.h"
+#include "zoo/sweep/units.h"
 
 namespace zoo {
 
@@ -19,13 +21,37 @@ using report::Series;
 struct Axis {
   const char* label;
   double (*of)(const LmStep& step);
+  std::string (*format)(double value);
 };
 
 constexpr Axis axes[] = {
-    {"tokens", [](const LmStep& step) { return static_cast<double>(step.tokens); }},
-    {"training FLOPs", [](const LmStep& step) { return step.flops; }},
-    {"seconds of training", [](const LmStep& step) { return step.seconds; }},
+    {"tokens", [](const LmStep& step) { return static_cast<double>(step.tokens); }, report::format_count},
+    {"training FLOPs", [](const LmStep& step) { return step.flops; }, report::format_count},
+    {"time of training", [](const LmStep& step) { return step.seconds; }, human_seconds},
 };
+
+// Three or four ticks at round numbers, with their prefix: long numbers would run into each other.
+void tick(Panel& panel, const std::function<std::string(double)>& format) {
+  double low = std::numeric_limits<double>::infinity(), high = 0;
+  for (const Series& series : panel.series) {
+    for (const Point& point : series.points) {
+      low = std::min(low, point.x);
+      high = std::max(high, point.x);
+    }
+  }
+  if (!(high > 0)) return;
+  const double rough = (high - std::min(low, high / 2)) / 3;
+  double step = std::pow(10, std::floor(std::log10(rough)));
+  for (const double factor : {5.0, 2.0}) {
+    if (factor * step <= rough) {
+      step *= factor;
+      break;
+    }
+  }
+  for (double x = step; x <= high * 1.001; x += step) {
+    if (x >= low * 0.999) panel.x_ticks.push_back({.at = x, .label = format(x)});
+  }
+}
 
 // Puts the y axis around what the series show.
 void fit(Panel& panel) {
@@ -37,8 +63,8 @@ void fit(Panel& panel) {
     }
   }
   const double room = std::max(0.05 * (high - low), 1e-3);
-  panel.y_minimum = panel.log10_y ? low / 1.05 : low - room;
-  panel.y_maximum = panel.log10_y ? high * 1.05 : high + room;
+  panel.y_minimum = low - room;
+  panel.y_maximum = high + room;
 }
 
 std::size_t shortest(const LmSubject& subject, auto member) {
@@ -105,6 +131,7 @@ Figure loss_figure(std::span<const LmSubject> subjects, const report::Styles& st
     }
     if (panel.series.empty()) continue;
     fit(panel);
+    tick(panel, axis.format);
     figure.panels.push_back(std::move(panel));
   }
   return figure;
@@ -119,7 +146,6 @@ Figure position_figure(std::span<const LmSubject> subjects, const report::Styles
               .y_label = "perplexity",
               .x_ticks = {},
               .log2_x = true,
-              .log10_y = true,
               .series = {}};
   for (const LmSubject& subject : subjects) {
     Series line{.label = subject.label, .style = styles.at(subject.label), .points = {}};

@@ -77,7 +77,7 @@ LmScores evaluate_lm(const Model& model, const Sequences& sequences, std::int64_
       whole.add(loss);
       scores.all.add(loss);
       scores.right += answered.right[t];
-      const auto octave = static_cast<std::size_t>(std::bit_width(t + 1) - 1);
+      const auto octave = static_cast<std::size_t>(std::bit_width(t | 1) - 1);
       if (octave >= scores.positions.size()) scores.positions.resize(octave + 1);
       scores.positions[octave].add(loss);
       if (recall != nullptr) (asks[t] != 0 ? scores.recall : scores.other).add(loss);
@@ -98,8 +98,8 @@ SliceResult lm_result(const LmScores& scores, std::int64_t context, std::int64_t
   }
   for (std::size_t octave = 0; octave < scores.positions.size(); ++octave) {
     nlohmann::json entry = loss_json(scores.positions[octave]);
-    entry["from"] = (std::int64_t{1} << octave) - 1;
-    entry["to"] = std::min((std::int64_t{2} << octave) - 2, context - 1);
+    entry["from"] = octave == 0 ? 0 : std::int64_t{1} << octave;
+    entry["to"] = std::min((std::int64_t{2} << octave) - 1, context - 1);
     metrics["positions"].push_back(std::move(entry));
   }
   if (scores.recall.tokens + scores.other.tokens > 0) {

@@ -29,7 +29,7 @@ struct LmScores {
   TokenLoss all;
   std::int64_t right = 0;               ///< tokens that had the largest logit
   std::vector<double> sequence_losses;  ///< mean of each sequence
-  std::vector<TokenLoss> positions;     ///< [k]: of the positions 2^k - 1 .. 2^(k+1) - 2 of their sequence
+  std::vector<TokenLoss> positions;     ///< [k]: of positions 2^k .. 2^(k+1) - 1 of their sequence; 0 is with 1
   TokenLoss recall;                     ///< of tokens that complete a bigram seen before: see RecallTokens
   TokenLoss other;                      ///< of all others
 

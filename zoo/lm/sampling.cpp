@@ -27,7 +27,10 @@ std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t>
                     RandomStream& random) {
   const std::vector<float> values = penalised(logits, seen, options.repetition_penalty);
   const auto largest = std::ranges::max_element(values);
-  if (largest == values.end() || !std::isfinite(*largest)) throw Error("the model's logits are not finite");
+  const bool numbers = std::ranges::none_of(values, [](float value) { return std::isnan(value); });
+  if (largest == values.end() || !numbers || !std::isfinite(*largest)) {
+    throw Error("the model's logits are not finite: it may have diverged in training");
+  }
   if (options.temperature == 0) return static_cast<std::int32_t>(largest - values.begin());
 
   std::vector<std::int32_t> tokens(values.size());

@@ -18,7 +18,7 @@ struct SamplingOptions {
 
 /// Draws the next token. `logits` [V]; `seen` are the tokens before it: a logit of one of them is divided by the
 /// repetition penalty where it is above zero, and multiplied where it is below. Of equal logits the first token comes
-/// first. Throws Error when no logit is finite.
+/// first. Throws Error when a logit is NaN or the largest is infinite.
 std::int32_t sample(std::span<const float> logits, std::span<const std::int32_t> seen, const SamplingOptions& options,
                     RandomStream& random);
 
