@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <optional>
 #include <span>
 #include <sstream>
 #include <string>
@@ -170,12 +171,16 @@ int check(const std::string& folder) {
 }
 
 int prepare(const PrepareSettings& settings) {
-  const InterruptGuard guard;
   Progress progress;
+  // Before there is something to save, and in the training of a tokenizer, a signal ends the process as any other.
+  std::optional<InterruptGuard> guard;
   const PrepareResult result =
       prepare_corpus(settings, {.note = [&](const std::string& line) { progress.note(line); },
-                                .progress = [&](std::string_view stage, std::int64_t done,
-                                                std::int64_t all) { progress.show(stage, done, all); },
+                                .progress =
+                                    [&](std::string_view stage, std::int64_t done, std::int64_t all) {
+                                      if (stage == "encoding" && !guard) guard.emplace();
+                                      progress.show(stage, done, all);
+                                    },
                                 .stop = [] { return InterruptGuard::count() > 0; }});
   if (result.outcome == PrepareOutcome::stopped) {
     progress.note("interrupted; the same command goes on from here");

@@ -166,7 +166,13 @@ PrepareResult prepare_corpus(const PrepareSettings& settings, const PrepareObser
                     100 * settings.validation));
   }
   SplitReader::Settings reading{settings.validation, settings.seed, 64 * 1024, record.sources};
-  const std::unique_ptr<Tokenizer> tokenizer = choice.make(settings, record, reading, observer);
+  std::unique_ptr<Tokenizer> tokenizer;
+  try {
+    tokenizer = choice.make(settings, record, reading, observer);
+  } catch (const UsageError&) {
+    folder.forget_record();
+    throw;
+  }
 
   const std::optional<PrepareProgress> before = read_prepare_progress(settings.out);
   if (before) observer.note(fmt::format("going on with '{}'", settings.out));
@@ -176,6 +182,7 @@ PrepareResult prepare_corpus(const PrepareSettings& settings, const PrepareObser
   if (before) {
     for (const SplitProgress& split : before->splits) done += split.info.bytes;
   }
+  observer.progress("encoding", done, record.bytes);
   for (bool more = true; more;) {
     std::vector<SplitPiece> pieces;
     std::int64_t bytes = 0;

@@ -11,6 +11,7 @@
 #include "zoo/core/error.h"
 #include "zoo/text/corpus_file.h"
 #include "zoo/text/prepare_state.h"
+#include "zoo/text/tokenizer_file.h"
 
 namespace zoo {
 
@@ -49,7 +50,7 @@ PrepareFolder::PrepareFolder(const std::string& path) : path_(path) {
 
 PrepareFolder::~PrepareFolder() {
   std::error_code ignored;
-  if (is_new_) fs::remove(path_, ignored);
+  if (is_new_ && !is_kept_) fs::remove(path_, ignored);
   ::close(lock_);
 }
 
@@ -75,6 +76,13 @@ void PrepareFolder::check_content() const {
 
 bool PrepareFolder::is_finished() const {
   return fs::exists(fs::path(path_) / corpus_file_name);
+}
+
+void PrepareFolder::forget_record() {
+  if (fs::exists(fs::path(path_) / tokenizer_file_name)) return;
+  std::error_code ignored;
+  fs::remove(fs::path(path_) / prepare_file_name, ignored);
+  is_kept_ = false;
 }
 
 void PrepareFolder::remove_progress() const {

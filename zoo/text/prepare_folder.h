@@ -16,7 +16,9 @@ class PrepareFolder {
   PrepareFolder(const PrepareFolder&) = delete;
   PrepareFolder& operator=(const PrepareFolder&) = delete;
 
-  void keep() { is_new_ = false; }
+  void keep() { is_kept_ = true; }
+  /// Forgets what was begun and is no more than a record of settings that turned out to be wrong.
+  void forget_record();
   bool is_finished() const;
   void remove_progress() const;
 
@@ -24,7 +26,8 @@ class PrepareFolder {
   void check_content() const;
 
   std::string path_;
-  bool is_new_ = false;
+  bool is_new_ = false;  // made here
+  bool is_kept_ = false;
   int lock_ = -1;
 };
 

@@ -7,6 +7,7 @@
 #include "zoo/io/atomic_file.h"
 #include "zoo/text/byte_tokenizer.h"
 #include "zoo/text/json_file.h"
+#include "zoo/text/sentencepiece_tokenizer.h"
 #include "zoo/text/tokenizer_file.h"
 
 namespace zoo {
@@ -44,6 +45,15 @@ std::unique_ptr<Tokenizer> load_tokenizer(const std::string& folder) {
   const JsonFile file(folder + "/" + tokenizer_file_name, "zoo tokenizer", format_version);
   const std::string type = file.text("type");
   if (type == "byte") return std::make_unique<ByteTokenizer>();
+  if (type == "bpe" || type == "sentencepiece") {
+    const std::string path = folder + "/" + tokenizer_model_name;
+    std::string model = read_model(path);
+    if (digest(model) != file.text("model_hash")) {
+      throw UsageError("'{}' is damaged: it is not the model that '{}' was written with", path, file.path());
+    }
+    return std::make_unique<SentencePieceTokenizer>(
+        file.text("name"), type == "bpe" ? ModelOrigin::trained : ModelOrigin::given, std::move(model), path);
+  }
   throw UsageError("'{}' has the tokenizer type '{}', which this zoo does not know", file.path(), type);
 }
 
