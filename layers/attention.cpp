@@ -18,7 +18,8 @@ class Attention final : public Layer {
         rope_(builder.options().text("positions") == "rope"),
         rope_base_(builder.options().real("rope_base")),
         dropout_(builder.options().real("dropout")),
-        d_(head_width(builder.d_model(), heads_, "attention")) {
+        d_(builder.options().integer("head_dim") == 0 ? head_width(builder.d_model(), heads_, "attention")
+                                                      : builder.options().integer("head_dim")) {
     if (heads_ % kv_heads_ != 0) {
       throw UsageError(
           "layer attention: heads {} is not divisible by kv_heads {}; each key-value head serves an equal "
@@ -27,9 +28,9 @@ class Attention final : public Layer {
     }
     if (rope_ && d_ % 2 != 0) {
       throw UsageError(
-          "layer attention: positions rope turns pairs of channels, but a head is {} wide (d_model {} / "
-          "heads {}); it must be even",
-          d_, builder.d_model(), heads_);
+          "layer attention: positions rope turns pairs of channels, but a head is {} wide (d_model {}, heads {}, "
+          "head_dim {}); it must be even",
+          d_, builder.d_model(), heads_, builder.options().integer("head_dim"));
     }
     const std::int64_t D = builder.d_model();
     const bool bias = builder.options().boolean("bias");
@@ -103,27 +104,31 @@ class Attention final : public Layer {
 }  // namespace
 
 ZOO_REGISTER_LAYER(attention) {
-  return {.name = "attention",
-          .description = "softmax attention, full or over a sliding window",
-          .paper = "Vaswani et al., Attention is all you need, 2017",
-          .options = OptionSchema()
-                         .integer("heads", 1, {1, 1024}, "query heads")
-                         .integer("kv_heads", 0, {0, 1024}, "key-value heads, each shared by a group; 0 = heads")
-                         .integer("window", 0, {0, 1e9}, "keys seen: the last so many, itself included; 0 = all")
-                         .choice("positions", "none", {"none", "rope", "learned"},
-                                 "rope turns queries and keys; learned adds vectors at the embedding")
-                         .real("rope_base", 10000, {1, 1e12}, "base of the rotary frequencies")
-                         .boolean("bias", false, "biases of the four projections")
-                         .real("dropout", 0, {0, 0.99}, "probability of dropping a weight after the softmax"),
-          .make = make<Attention>(),
-          .wishes =
-              [](const Options& options) {
-                return BackboneWishes{.learned_positions = options.text("positions") == "learned"};
-              },
-          .test_cases = {{.d_model = 8},
-                         {.d_model = 8, .options = {{"heads", 4}, {"kv_heads", 2}, {"bias", true}}},
-                         {.d_model = 8, .options = {{"heads", 2}, {"positions", "rope"}}},
-                         {.d_model = 12, .options = {{"heads", 2}, {"window", 3}, {"positions", "rope"}}},
-                         {.d_model = 6, .options = {{"window", 1}}},
-                         {.d_model = 8, .options = {{"heads", 2}, {"dropout", 0.25}, {"positions", "learned"}}}}};
+  return {
+      .name = "attention",
+      .description = "softmax attention, full or over a sliding window",
+      .paper = "Vaswani et al., Attention is all you need, 2017",
+      .options = OptionSchema()
+                     .integer("heads", 1, {1, 1024}, "query heads")
+                     .integer("kv_heads", 0, {0, 1024}, "key-value heads, each shared by a group; 0 = heads")
+                     .integer("window", 0, {0, 1e9}, "keys seen: the last so many, itself included; 0 = all")
+                     .choice("positions", "none", {"none", "rope", "learned"},
+                             "rope turns queries and keys; learned adds vectors at the embedding")
+                     .real("rope_base", 10000, {1, 1e12}, "base of the rotary frequencies")
+                     .boolean("bias", false, "biases of the four projections")
+                     .real("dropout", 0, {0, 0.99}, "probability of dropping a weight after the softmax")
+                     .integer("head_dim", 0, {0, 4096}, "channels of a head; 0 = d_model / heads")
+                     .left_out_at_default(),
+      .make = make<Attention>(),
+      .wishes =
+          [](const Options& options) {
+            return BackboneWishes{.learned_positions = options.text("positions") == "learned"};
+          },
+      .test_cases = {{.d_model = 8},
+                     {.d_model = 8, .options = {{"heads", 4}, {"kv_heads", 2}, {"bias", true}}},
+                     {.d_model = 8, .options = {{"heads", 2}, {"positions", "rope"}}},
+                     {.d_model = 12, .options = {{"heads", 2}, {"window", 3}, {"positions", "rope"}}},
+                     {.d_model = 6, .options = {{"window", 1}}},
+                     {.d_model = 6, .options = {{"heads", 4}, {"kv_heads", 2}, {"head_dim", 4}, {"positions", "rope"}}},
+                     {.d_model = 8, .options = {{"heads", 2}, {"dropout", 0.25}, {"positions", "learned"}}}}};
 }

@@ -28,8 +28,11 @@ class Mamba final : public Layer {
         dt_rank_(builder.options().integer("dt_rank")) {
     const std::int64_t d_model = builder.d_model();
     if (dt_rank_ == 0) dt_rank_ = (d_model + 15) / 16;
+    const bool bias = builder.options().boolean("bias");
     in_weight_ = builder.parameter("in_proj.weight", {2 * E_, d_model}, over_fan_in(d_model));
-    conv_ = ShortConv(builder, "conv1d", E_, builder.options().integer("conv_kernel"));
+    if (bias) in_bias_ = builder.parameter("in_proj.bias", {2 * E_}, Initializer::constant(0));
+    conv_ = ShortConv(builder, "conv1d", E_, builder.options().integer("conv_kernel"),
+                      {.bias = builder.options().boolean("conv_bias")});
     x_proj_ = Linear(builder, "x_proj", E_, dt_rank_ + 2 * N_, {.weight = over_fan_in(E_)});
     dt_weight_ = builder.parameter("dt_proj.weight", {E_, dt_rank_}, over_fan_in(dt_rank_));
     dt_bias_ = builder.parameter("dt_proj.bias", {E_}, step_size_bias());
@@ -42,7 +45,7 @@ class Mamba final : public Layer {
                           {.decay = false});
     D_ = builder.parameter("D", {E_}, Initializer::constant(1), {.decay = false});
     const double bound = 1 / std::sqrt(static_cast<double>(E_ * builder.n_layers));
-    out_proj_ = Linear(builder, "out_proj", E_, d_model, {.weight = Initializer::uniform(bound)});
+    out_proj_ = Linear(builder, "out_proj", E_, d_model, {.bias = bias, .weight = Initializer::uniform(bound)});
   }
 
   State initial_state(std::int64_t batch) const override {
@@ -55,8 +58,9 @@ class Mamba final : public Layer {
   Tensor forward(const Tensor& u, State& state, const Context&) override {
     // Two products cost what one does; the halves of one would have to be copied.
     const Tensors W_in = ops::split(in_weight_, 0, {E_, E_});
-    const Tensor x = conv_.silu(ops::linear(u, W_in[0]), state);
-    const Tensor z = ops::linear(u, W_in[1]);
+    const Tensors b_in = in_bias_.defined() ? ops::split(in_bias_, 0, {E_, E_}) : Tensors(2);
+    const Tensor x = conv_.silu(ops::linear(u, W_in[0], b_in[0]), state);
+    const Tensor z = ops::linear(u, W_in[1], b_in[1]);
     const Tensor parameters = x_proj_(x);
     const Tensor dt = ops::slice(parameters, -1, 0, dt_rank_);
     const Tensor B = ops::slice(parameters, -1, dt_rank_, dt_rank_ + N_);
@@ -73,6 +77,7 @@ class Mamba final : public Layer {
   std::int64_t N_;
   std::int64_t dt_rank_;
   Parameter in_weight_;
+  Parameter in_bias_;  // undefined without the option bias
   ShortConv conv_;
   Linear x_proj_;
   Parameter dt_weight_;
@@ -85,17 +90,22 @@ class Mamba final : public Layer {
 }  // namespace
 
 ZOO_REGISTER_LAYER(mamba) {
-  return {.name = "mamba",
-          .description = "a state space model whose step and matrices depend on the input",
-          .paper = "Gu and Dao, Mamba: linear-time sequence modeling with selective state spaces, 2023",
-          .options =
-              OptionSchema()
-                  .integer("state", 16, {1, 4096}, "numbers in the state of a channel")
-                  .integer("expand", 2, {1, 64}, "channels as a multiple of d_model")
-                  .integer("conv_kernel", 4, {1, 4096}, "taps of the convolution")
-                  .integer("dt_rank", 0, {0, 1 << 20}, "rank of the step's projection; 0 = d_model / 16, rounded up"),
-          .make = make<Mamba>(),
-          .test_cases = {{.d_model = 8},
-                         {.d_model = 5, .options = {{"state", 3}, {"expand", 3}}},
-                         {.d_model = 6, .options = {{"conv_kernel", 1}, {"dt_rank", 4}, {"state", 1}}}}};
+  return {
+      .name = "mamba",
+      .description = "a state space model whose step and matrices depend on the input",
+      .paper = "Gu and Dao, Mamba: linear-time sequence modeling with selective state spaces, 2023",
+      .options = OptionSchema()
+                     .integer("state", 16, {1, 4096}, "numbers in the state of a channel")
+                     .integer("expand", 2, {1, 64}, "channels as a multiple of d_model")
+                     .integer("conv_kernel", 4, {1, 4096}, "taps of the convolution")
+                     .integer("dt_rank", 0, {0, 1 << 20}, "rank of the step's projection; 0 = d_model / 16, rounded up")
+                     .boolean("bias", false, "biases of the projections in and out")
+                     .left_out_at_default()
+                     .boolean("conv_bias", true, "a bias of the convolution")
+                     .left_out_at_default(),
+      .make = make<Mamba>(),
+      .test_cases = {{.d_model = 8},
+                     {.d_model = 5, .options = {{"state", 3}, {"expand", 3}}},
+                     {.d_model = 4, .options = {{"state", 2}, {"bias", true}, {"conv_bias", false}}},
+                     {.d_model = 6, .options = {{"conv_kernel", 1}, {"dt_rank", 4}, {"state", 1}}}}};
 }

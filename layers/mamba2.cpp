@@ -34,12 +34,23 @@ class Mamba2 final : public Layer {
         H_(count_heads(E_, P_, G_)),
         in_weight_(builder.parameter("in_proj.weight", {2 * E_ + 2 * G_ * N_ + H_, builder.d_model()},
                                      Initializer::linear_weight())),
-        conv_(builder, "conv1d", E_ + 2 * G_ * N_, builder.options().integer("conv_kernel")),
+        conv_(builder, "conv1d", E_ + 2 * G_ * N_, builder.options().integer("conv_kernel"),
+              {.bias = builder.options().boolean("conv_bias")}),
         dt_bias_(builder.parameter("dt_bias", {H_}, step_size_bias(), {.decay = false})),
         A_log_(builder.parameter("A_log", {H_}, Initializer::custom(draw_log_decay_rate), {.decay = false})),
         D_(builder.parameter("D", {H_}, Initializer::constant(1), {.decay = false})),
         norm_weight_(builder.parameter("norm.weight", {E_}, Initializer::constant(1))),
-        out_proj_(builder, "out_proj", E_, builder.d_model(), {.weight = Initializer::output_projection()}) {}
+        out_proj_(builder, "out_proj", E_, builder.d_model(),
+                  {.bias = builder.options().boolean("bias"), .weight = Initializer::output_projection()}),
+        norm_eps_(builder.options().real("norm_eps")),
+        dt_min_(builder.options().real("dt_min")),
+        dt_max_(builder.options().real("dt_max")) {
+    if (dt_max_ > 0 && dt_max_ < dt_min_) {
+      throw UsageError("layer mamba2: dt_min {} is above dt_max {}; steps lie between them", dt_min_, dt_max_);
+    }
+    if (!builder.options().boolean("bias")) return;
+    in_bias_ = builder.parameter("in_proj.bias", {2 * E_ + 2 * G_ * N_ + H_}, Initializer::constant(0));
+  }
 
   State initial_state(std::int64_t batch) const override {
     State state;
@@ -54,9 +65,11 @@ class Mamba2 final : public Layer {
     const std::int64_t shared = G_ * N_;  // channels of B, and of C
     // Three products cost what one does; the parts of one would have to be copied.
     const Tensors W_in = ops::split(in_weight_, 0, {E_, E_ + 2 * shared, H_});
-    const Tensor z = ops::linear(read_rows(u, context), W_in[0]);
-    const Tensors xBC = conv_.silu(ops::linear(u, W_in[1]), state, {E_, shared, shared});
-    const Tensor dt = ops::softplus(ops::linear(u, W_in[2], dt_bias_));  // [B,T,H]
+    const Tensors b_in = in_bias_.defined() ? ops::split(in_bias_, 0, {E_, E_ + 2 * shared, H_}) : Tensors(3);
+    const Tensor z = ops::linear(read_rows(u, context), W_in[0], b_in[0]);
+    const Tensors xBC = conv_.silu(ops::linear(u, W_in[1], b_in[1]), state, {E_, shared, shared});
+    const Tensor dt_bias = in_bias_.defined() ? b_in[2] + dt_bias_.value() : dt_bias_.value();
+    const Tensor dt = limited(ops::softplus(ops::linear(u, W_in[2], dt_bias)));  // [B,T,H]
     const Tensor x = split_heads(xBC[0], H_);
     const Tensor B = split_heads(xBC[1], G_);
     const Tensor C = split_heads(xBC[2], G_);
@@ -82,9 +95,15 @@ class Mamba2 final : public Layer {
 
   // RMSNorm over the channels of each group.
   Tensor norm(const Tensor& y) const {
-    constexpr double epsilon = 1e-5;
-    if (G_ == 1) return ops::rms_norm(y, norm_weight_, epsilon);
-    return join_heads(ops::rms_norm(split_heads(y, G_), {}, epsilon)) * norm_weight_;
+    if (G_ == 1) return ops::rms_norm(y, norm_weight_, norm_eps_);
+    return join_heads(ops::rms_norm(split_heads(y, G_), {}, norm_eps_)) * norm_weight_;
+  }
+
+  // Steps between dt_min and dt_max.
+  Tensor limited(Tensor dt) const {
+    if (dt_min_ > 0) dt = ops::maximum(dt, Tensor::scalar(dt_min_, dt.dtype()));
+    if (dt_max_ > 0) dt = ops::minimum(dt, Tensor::scalar(dt_max_, dt.dtype()));
+    return dt;
   }
 
   std::int64_t E_;  // channels of x
@@ -93,12 +112,16 @@ class Mamba2 final : public Layer {
   std::int64_t G_;  // groups
   std::int64_t H_;  // heads
   Parameter in_weight_;
+  Parameter in_bias_;  // undefined without the option bias
   ShortConv conv_;
   Parameter dt_bias_;
   Parameter A_log_;
   Parameter D_;
   Parameter norm_weight_;
   Linear out_proj_;
+  double norm_eps_;
+  double dt_min_;
+  double dt_max_;
 };
 
 }  // namespace
@@ -112,9 +135,26 @@ ZOO_REGISTER_LAYER(mamba2) {
                          .integer("expand", 2, {1, 64}, "channels of x as a multiple of d_model")
                          .integer("head_dim", 64, {1, 4096}, "P, channels of a head")
                          .integer("groups", 1, {1, 1024}, "groups of heads that share B and C")
-                         .integer("conv_kernel", 4, {1, 256}, "length of the convolution over x, B and C"),
+                         .integer("conv_kernel", 4, {1, 256}, "length of the convolution over x, B and C")
+                         .boolean("bias", false, "biases of the projections in and out")
+                         .left_out_at_default()
+                         .boolean("conv_bias", true, "a bias of the convolution")
+                         .left_out_at_default()
+                         .real("norm_eps", 1e-5, {0, 1}, "epsilon of the norm")
+                         .left_out_at_default()
+                         .real("dt_min", 0, {0, 1e9}, "shortest step")
+                         .left_out_at_default()
+                         .real("dt_max", 0, {0, 1e9}, "longest step; 0 = any")
+                         .left_out_at_default(),
           .make = make<Mamba2>(),
           .test_cases = {{.d_model = 8, .options = {{"state", 6}, {"head_dim", 4}}},
                          {.d_model = 8, .options = {{"state", 5}, {"head_dim", 2}, {"groups", 2}, {"conv_kernel", 3}}},
+                         {.d_model = 6,
+                          .options = {{"state", 3},
+                                      {"head_dim", 4},
+                                      {"bias", true},
+                                      {"conv_bias", false},
+                                      {"dt_min", 0.004},
+                                      {"dt_max", 0.05}}},
                          {.d_model = 7, .options = {{"state", 16}, {"expand", 3}, {"head_dim", 3}, {"groups", 7}}}}};
 }

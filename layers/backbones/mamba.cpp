@@ -12,21 +12,26 @@ using namespace zoo;
 
 // The blocks of Mamba (Gu and Dao 2023), r += mixer(norm(r)) with RMSNorm, and a final norm. A layer may ask for a
 // temporal convolution before it, depthwise and causal: r += conv(norm_c(r)) (Sun et al. 2024, "Learning to (learn at
-// test time)", section 2.7). With a feed-forward, a second half follows: r += feed_forward(norm_2(r)).
+// test time)", section 2.7); the option conv_kernel puts one before every layer. With a feed-forward, a second half
+// follows: r += feed_forward(norm_2(r)).
 class MambaBackbone final : public Backbone {
  public:
   MambaBackbone(Builder& builder, BackboneParts parts) : parts_(std::move(parts)), dropout_(builder.options()) {
+    const double epsilon = builder.options().real("norm_eps");
+    const double convolution_epsilon = builder.options().real("conv_norm_eps");
+    const std::int64_t everywhere = builder.options().integer("conv_kernel");
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       Builder part = builder.part(fmt::format("blocks.{}.", block));
       convolutions_.emplace_back();
-      if (const std::int64_t kernel = parts_.wishes[block].temporal_convolution; kernel > 0) {
-        convolutions_.back() = TemporalConvolution{.norm = RmsNorm(part, "conv.norm", 1e-6),
+      const std::int64_t kernel = everywhere > 0 ? everywhere : parts_.wishes[block].temporal_convolution;
+      if (kernel > 0) {
+        convolutions_.back() = TemporalConvolution{.norm = RmsNorm(part, "conv.norm", convolution_epsilon),
                                                    .conv = ShortConv(part, "conv.conv", part.d_model(), kernel)};
       }
-      norm_.emplace_back(part, "norm", 1e-5);
-      if (!parts_.feed_forwards.empty()) norm_2_.emplace_back(part, "norm2", 1e-5);
+      norm_.emplace_back(part, "norm", epsilon);
+      if (!parts_.feed_forwards.empty()) norm_2_.emplace_back(part, "norm2", epsilon);
     }
-    final_norm_.emplace_back(builder, "norm_f", 1e-5);
+    final_norm_.emplace_back(builder, "norm_f", epsilon);
   }
 
   PoolVector<State> initial_state(std::int64_t batch) const override {
@@ -78,7 +83,11 @@ ZOO_REGISTER_BACKBONE(mamba) {
   return {.name = "mamba",
           .description = "Mamba's: RMSNorm, mixer, residual, and a convolution before a layer that asks for one",
           .paper = "Gu and Dao, Mamba: linear-time sequence modeling with selective state spaces, 2023",
-          .options = residual_options(/*embedding_dropout=*/0),
+          .options = with_norm_eps(residual_options(/*embedding_dropout=*/0), 1e-5)
+                         .real("conv_norm_eps", 1e-6, {0, 1}, "epsilon of the norm before a convolution")
+                         .left_out_at_default()
+                         .integer("conv_kernel", 0, {0, 4096}, "taps of a convolution before every layer; 0 = as asked")
+                         .left_out_at_default(),
           .initialization = residual_initialization,
           .make = [](Builder& builder, BackboneParts parts) -> std::unique_ptr<Backbone> {
             return std::make_unique<MambaBackbone>(builder, std::move(parts));

@@ -16,11 +16,12 @@ using namespace zoo;
 class RecallBackbone final : public Backbone {
  public:
   RecallBackbone(Builder& builder, BackboneParts parts) : parts_(std::move(parts)), dropout_(builder.options()) {
+    const double epsilon = builder.options().real("norm_eps");
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
-      norm_1_.emplace_back(builder, fmt::format("blocks.{}.norm1", block), 1e-5);
-      norm_2_.emplace_back(builder, fmt::format("blocks.{}.norm2", block), 1e-5);
+      norm_1_.emplace_back(builder, fmt::format("blocks.{}.norm1", block), epsilon);
+      norm_2_.emplace_back(builder, fmt::format("blocks.{}.norm2", block), epsilon);
     }
-    final_norm_.emplace_back(builder, "norm_f", 1e-5);
+    final_norm_.emplace_back(builder, "norm_f", epsilon);
   }
 
   Tensor forward(const Tensor& x, ModelState& state, const Context& context) override {
@@ -56,7 +57,7 @@ ZOO_REGISTER_BACKBONE(recall) {
   return {.name = "recall",
           .description = "Zoology's: pre-norm blocks whose second norm stands even without a feed-forward",
           .paper = "Arora et al., Zoology: Measuring and improving recall in efficient language models, 2023",
-          .options = residual_options(/*embedding_dropout=*/0.1),
+          .options = with_norm_eps(residual_options(/*embedding_dropout=*/0.1), 1e-5),
           .initialization = residual_initialization,
           .make = [](Builder& builder, BackboneParts parts) -> std::unique_ptr<Backbone> {
             return std::make_unique<RecallBackbone>(builder, std::move(parts));

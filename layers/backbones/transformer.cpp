@@ -15,12 +15,13 @@ using namespace zoo;
 class TransformerBackbone final : public Backbone {
  public:
   TransformerBackbone(Builder& builder, BackboneParts parts) : parts_(std::move(parts)), dropout_(builder.options()) {
+    const double epsilon = builder.options().real("norm_eps");
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       Builder part = builder.part(fmt::format("blocks.{}.", block));
-      norm_1_.emplace_back(part, "norm1", 1e-6);
-      if (!parts_.feed_forwards.empty()) norm_2_.emplace_back(part, "norm2", 1e-6);
+      norm_1_.emplace_back(part, "norm1", epsilon);
+      if (!parts_.feed_forwards.empty()) norm_2_.emplace_back(part, "norm2", epsilon);
     }
-    final_norm_.emplace_back(builder, "norm_f", 1e-6);
+    final_norm_.emplace_back(builder, "norm_f", epsilon);
   }
 
   Tensor forward(const Tensor& x, ModelState& state, const Context& context) override {
@@ -54,7 +55,7 @@ ZOO_REGISTER_BACKBONE(transformer) {
   return {.name = "transformer",
           .description = "pre-norm blocks of a mixer and a feed-forward, with RMSNorm, as in Llama",
           .paper = "Touvron et al., LLaMA: open and efficient foundation language models, 2023",
-          .options = residual_options(/*embedding_dropout=*/0),
+          .options = with_norm_eps(residual_options(/*embedding_dropout=*/0), 1e-6),
           .initialization = residual_initialization,
           .make = [](Builder& builder, BackboneParts parts) -> std::unique_ptr<Backbone> {
             return std::make_unique<TransformerBackbone>(builder, std::move(parts));

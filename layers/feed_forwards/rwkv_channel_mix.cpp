@@ -1,3 +1,6 @@
+#include <algorithm>
+#include <cmath>
+
 #include "zoo/core/plugin.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/orthogonal.h"
@@ -17,8 +20,9 @@ class RwkvChannelMix final : public Layer {
       : d_model_(builder.d_model()),
         mix_k_(builder, "time_mix_key", TokenMix::initial_exponent(builder)),
         mix_r_(builder, "time_mix_receptance", TokenMix::initial_exponent(builder)) {
-    const std::int64_t hidden = 4 * d_model_;
-    const double gain = 2;  // sqrt(out / in)
+    std::int64_t hidden = builder.options().integer("hidden");
+    if (hidden == 0) hidden = 4 * d_model_;
+    const double gain = std::sqrt(std::max(1.0, static_cast<double>(hidden) / static_cast<double>(d_model_)));
     key_ = Linear(builder, "key", d_model_, hidden, {.weight = orthogonal(hidden, d_model_, gain)});
     receptance_ = Linear(builder, "receptance", d_model_, d_model_, {.weight = Initializer::constant(0)});
     value_ = Linear(builder, "value", hidden, d_model_, {.weight = Initializer::constant(0)});
@@ -49,10 +53,11 @@ class RwkvChannelMix final : public Layer {
 }  // namespace
 
 ZOO_REGISTER_FEED_FORWARD(rwkv_channel_mix) {
-  return {.name = "rwkv_channel_mix",
-          .description = "RWKV-4's: a squared relu and a gate, both on a mix of the token and the one before",
-          .paper = "Peng et al., RWKV: reinventing RNNs for the transformer era, 2023",
-          .options = OptionSchema(),
-          .make = make<RwkvChannelMix>(),
-          .test_cases = {{.d_model = 8}, {.d_model = 5}}};
+  return {
+      .name = "rwkv_channel_mix",
+      .description = "RWKV-4's: a squared relu and a gate, both on a mix of the token and the one before",
+      .paper = "Peng et al., RWKV: reinventing RNNs for the transformer era, 2023",
+      .options = OptionSchema().integer("hidden", 0, {0, 1 << 24}, "hidden width; 0 = 4 d_model").left_out_at_default(),
+      .make = make<RwkvChannelMix>(),
+      .test_cases = {{.d_model = 8}, {.d_model = 5}, {.d_model = 5, .options = {{"hidden", 3}}}}};
 }

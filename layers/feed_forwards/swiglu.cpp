@@ -16,18 +16,25 @@ class SwiGlu final : public Layer {
     gate_ = builder.parameter("gate_proj.weight", {hidden, d_model}, Initializer::linear_weight());
     up_ = builder.parameter("up_proj.weight", {hidden, d_model}, Initializer::linear_weight());
     down_ = builder.parameter("down_proj.weight", {d_model, hidden}, Initializer::output_projection());
+    if (!builder.options().boolean("bias")) return;
+    gate_bias_ = builder.parameter("gate_proj.bias", {hidden}, Initializer::constant(0));
+    up_bias_ = builder.parameter("up_proj.bias", {hidden}, Initializer::constant(0));
+    down_bias_ = builder.parameter("down_proj.bias", {d_model}, Initializer::constant(0));
   }
 
   Tensor forward(const Tensor& x, State&, const Context&) override {
-    return ops::linear(ops::silu_gate(ops::linear(x, up_), ops::linear(x, gate_)), down_);
+    const Tensor gate = ops::linear(x, gate_, value(gate_bias_)), up = ops::linear(x, up_, value(up_bias_));
+    return ops::linear(ops::silu_gate(up, gate), down_, value(down_bias_));
   }
 
   bool positionwise() const override { return true; }
 
  private:
-  Parameter gate_;
-  Parameter up_;
-  Parameter down_;
+  static Tensor value(const Parameter& bias) { return bias.defined() ? bias.value() : Tensor{}; }
+
+  Parameter gate_, gate_bias_;
+  Parameter up_, up_bias_;
+  Parameter down_, down_bias_;
 };
 
 }  // namespace
@@ -36,8 +43,13 @@ ZOO_REGISTER_FEED_FORWARD(swiglu) {
   return {.name = "swiglu",
           .description = "a gated linear map: down(silu(gate x) * up x)",
           .paper = "Shazeer, GLU variants improve transformer, 2020",
-          .options = OptionSchema().integer("hidden", 0, {0, 1 << 24},
-                                            "hidden width; 0 = 8/3 d_model, rounded up to a multiple of 32"),
+          .options =
+              OptionSchema()
+                  .integer("hidden", 0, {0, 1 << 24}, "hidden width; 0 = 8/3 d_model, rounded up to a multiple of 32")
+                  .boolean("bias", false, "biases of the three maps")
+                  .left_out_at_default(),
           .make = make<SwiGlu>(),
-          .test_cases = {{.d_model = 8}, {.d_model = 6, .options = {{"hidden", 10}}}}};
+          .test_cases = {{.d_model = 8},
+                         {.d_model = 6, .options = {{"hidden", 10}}},
+                         {.d_model = 6, .options = {{"hidden", 5}, {"bias", true}}}}};
 }

@@ -35,8 +35,11 @@ struct GoldenCase {
 
 std::vector<GoldenCase> all_cases() {
   std::vector<GoldenCase> all;
-  for (const auto& file : fs::recursive_directory_iterator(ZOO_GOLDEN_FOLDER)) {
-    if (file.path().extension() == ".safetensors") all.push_back({file.path()});
+  for (const auto& folder : fs::directory_iterator(ZOO_GOLDEN_FOLDER)) {
+    if (!folder.is_directory()) continue;
+    for (const auto& file : fs::directory_iterator(folder)) {
+      if (file.path().extension() == ".safetensors") all.push_back({file.path()});
+    }
   }
   std::ranges::sort(all, {}, &GoldenCase::path);
   return all;

@@ -68,7 +68,7 @@ TEST(SweepPlan, RecordsEveryOptionOfEveryPart) {
     const auto runs = plan({}, preset.name);
     const nlohmann::json& setting = runs.front().setting;
     for (const OptionSpec& option : backbone_registry().get("recall").options.specs()) {
-      EXPECT_TRUE(setting.at("backbone_options").contains(option.name)) << option.name;
+      EXPECT_EQ(setting.at("backbone_options").contains(option.name), option.recorded_at_default) << option.name;
     }
     for (const OptionSpec& option : task_registry().get("mqar").options.specs()) {
       const bool of_cell = option.name == "seq_len" || option.name == "kv_pairs";
@@ -77,7 +77,7 @@ TEST(SweepPlan, RecordsEveryOptionOfEveryPart) {
     for (const RunSpec& run : runs) {
       for (const auto& [layer, options] : run.subject.at("layer_options").items()) {
         for (const OptionSpec& option : layer_registry().get(layer.substr(0, layer.find('#'))).options.specs()) {
-          EXPECT_TRUE(options.contains(option.name)) << layer << "." << option.name;
+          EXPECT_EQ(options.contains(option.name), option.recorded_at_default) << layer << "." << option.name;
         }
       }
     }

@@ -159,6 +159,12 @@ OptionSchema& OptionSchema::real_or_choice(std::string name, nlohmann::json defa
               std::move(choices), std::move(help)});
 }
 
+OptionSchema& OptionSchema::left_out_at_default() {
+  if (specs_.empty()) throw Error("there is no option yet that could be left out of a record");
+  specs_.back().recorded_at_default = false;
+  return *this;
+}
+
 const OptionSpec* OptionSchema::find(std::string_view name) const {
   const auto at = std::ranges::find_if(specs_, [&](const OptionSpec& spec) { return spec.name == name; });
   return at == specs_.end() ? nullptr : &*at;
@@ -174,12 +180,10 @@ Options::Options(const OptionSchema& schema, const nlohmann::json& given, std::s
   }
   for (const OptionSpec& spec : schema.specs()) {
     const auto at = given.find(spec.name);
-    if (at == given.end()) {
-      values_[spec.name] = spec.default_value;
-      continue;
-    }
-    values_[spec.name] = read_value(spec, *at);
-    if (values_[spec.name].is_null()) refuse_value(spec, *at, owner);
+    const nlohmann::json value = at == given.end() ? spec.default_value : read_value(spec, *at);
+    if (value.is_null()) refuse_value(spec, *at, owner);
+    values_[spec.name] = value;
+    if (spec.recorded_at_default || value != spec.default_value) record_[spec.name] = value;
   }
 }
 

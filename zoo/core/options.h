@@ -22,6 +22,7 @@ struct OptionSpec {
   double maximum = std::numeric_limits<double>::infinity();
   std::vector<std::string> choices;
   std::string help;
+  bool recorded_at_default = true;  ///< see OptionSchema::left_out_at_default()
 };
 
 /// Bounds of a number; both ends are allowed values.
@@ -41,6 +42,10 @@ class OptionSchema {
   OptionSchema& choice(std::string name, std::string default_value, std::vector<std::string> choices, std::string help);
   OptionSchema& real_or_choice(std::string name, nlohmann::json default_value, std::vector<std::string> choices,
                                Range range, std::string help);
+
+  /// Leaves the option added last out of what a run records while it holds its default: for an option that came after
+  /// runs had been recorded, which stay equal to those without it.
+  OptionSchema& left_out_at_default();
 
   const std::vector<OptionSpec>& specs() const { return specs_; }
   /// The spec of that name, or nullptr.
@@ -67,11 +72,12 @@ class Options {
   /// Whether a real_or_choice option holds a choice rather than a number.
   bool is_choice(std::string_view name) const;
 
-  /// All values, defaults included, keys sorted: what a run records.
-  const nlohmann::json& json() const { return values_; }
+  /// All values, defaults included but for those that are left out, keys sorted: what a run records.
+  const nlohmann::json& json() const { return record_; }
 
  private:
   nlohmann::json values_ = nlohmann::json::object();
+  nlohmann::json record_ = nlohmann::json::object();
 };
 
 /// Splits "k=v" pairs into the JSON object that Options takes. Throws UsageError for a text without "=", with an empty

@@ -84,6 +84,11 @@ inline OptionSchema residual_options(double embedding_dropout) {
   return schema;
 }
 
+/// Adds the option norm_eps, what every norm of a backbone adds to the mean square before the root.
+inline OptionSchema with_norm_eps(OptionSchema schema, double norm_eps) {
+  return schema.real("norm_eps", norm_eps, {0, 1}, "epsilon of the norms").left_out_at_default();
+}
+
 /// N(0, 0.02), and output projections N(0, 0.02 / sqrt(2 blocks)), so that the sum of what 2 blocks' halves add starts
 /// as large as one of them (Radford et al. 2019, section 2.3); times the option initial_scale.
 inline Initialization residual_initialization(const Options& options, std::int64_t blocks) {

@@ -82,6 +82,24 @@ nlohmann::json options_of_part(const nlohmann::json& layer_options, const std::v
 }
 
 Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
+  const Initialization roles = declare(spec);
+  slab_ = initialize(parameters_, seed, roles, dtype);
+}
+
+Model Model::zeros(const ModelSpec& spec, DType dtype) {
+  Model model;
+  model.declare(spec);
+  model.slab_ = allocate(model.parameters_, dtype);
+  return model;
+}
+
+Parameters Model::declared(const ModelSpec& spec) {
+  Model model;
+  model.declare(spec);
+  return model.parameters_;
+}
+
+Initialization Model::declare(const ModelSpec& spec) {
   check(spec);
   const Options none;
   Builder top(spec.d_model, none, parameters_);
@@ -139,7 +157,7 @@ Model::Model(const ModelSpec& spec, std::uint64_t seed, DType dtype) {
       throw UsageError("two parameters are named '{}': a layer declared one twice", parameter.spec().name);
     }
   }
-  slab_ = initialize(parameters_, seed, entry.initialization(options, spec.blocks), dtype);
+  return entry.initialization(options, spec.blocks);
 }
 
 ModelState Model::initial_state(std::int64_t batch) const {

@@ -47,6 +47,10 @@ class Model {
  public:
   /// Draws the parameters under `seed`. Throws UsageError for settings that cannot be met.
   Model(const ModelSpec& spec, std::uint64_t seed, DType dtype = DType::f32);
+  /// With parameters that are zero until somebody sets them: for values that lie in a file.
+  static Model zeros(const ModelSpec& spec, DType dtype = DType::f32);
+  /// The parameters that a model has, without memory for their values.
+  static Parameters declared(const ModelSpec& spec);
 
   const Parameters& parameters() const { return parameters_; }
   /// The values of all parameters, in order: what the optimizer updates and a checkpoint keeps.
@@ -59,6 +63,10 @@ class Model {
   const Head& head() const { return head_; }
 
  private:
+  Model() = default;
+  /// Builds everything but the memory of the parameters; returns the distributions that they start from.
+  Initialization declare(const ModelSpec& spec);
+
   Parameters parameters_;
   Parameter embedding_;
   Linear input_;         // of real inputs, instead of an embedding

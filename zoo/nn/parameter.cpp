@@ -33,15 +33,25 @@ void draw(const ParameterSpec& spec, std::uint64_t seed, const Initialization& r
 
 }  // namespace
 
-Tensor initialize(const Parameters& parameters, std::uint64_t seed, const Initialization& roles, DType dtype) {
-  Tensor slab = Tensor::empty({count_values(parameters)}, dtype);
-  std::vector<double> values;
+Tensor allocate(const Parameters& parameters, DType dtype) {
+  Tensor slab = Tensor::zeros({count_values(parameters)}, dtype);
   std::int64_t offset = 0;
+  for (const Parameter& parameter : parameters) {
+    const Shape& shape = parameter.spec().shape;
+    parameter.set_value(slab.rows(offset, shape.size()).view(shape).variable());
+    offset += shape.size();
+  }
+  return slab;
+}
+
+Tensor initialize(const Parameters& parameters, std::uint64_t seed, const Initialization& roles, DType dtype) {
+  Tensor slab = allocate(parameters, dtype);
+  std::vector<double> values;
   for (const Parameter& parameter : parameters) {
     const Shape& shape = parameter.spec().shape;
     values.assign(static_cast<std::size_t>(shape.size()), 0);
     draw(parameter.spec(), seed, roles, values);
-    Tensor part = slab.rows(offset, shape.size());
+    Tensor part = parameter.value();
     for (std::size_t i = 0; i < values.size(); ++i) {
       if (dtype == DType::f64) {
         part.data<double>()[i] = values[i];
@@ -49,8 +59,6 @@ Tensor initialize(const Parameters& parameters, std::uint64_t seed, const Initia
         part.data<float>()[i] = static_cast<float>(values[i]);
       }
     }
-    parameter.set_value(part.view(shape).variable());
-    offset += shape.size();
   }
   return slab;
 }

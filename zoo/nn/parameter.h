@@ -78,6 +78,8 @@ class Parameter {
 /// The parameters of a layer or a model in the order of their declaration.
 using Parameters = std::vector<Parameter>;
 
+/// Memory for all, as views of one slab in order, each a variable of the tape, zero. Returns the slab [n].
+Tensor allocate(const Parameters& parameters, DType dtype = DType::f32);
 /// Memory for all, as views of one slab in order, each a variable of the tape; values drawn under `seed`, each
 /// parameter from its own stream by name, so that adding one does not change another. Returns the slab [n].
 Tensor initialize(const Parameters& parameters, std::uint64_t seed, const Initialization& roles = {},
