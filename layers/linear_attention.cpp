@@ -124,7 +124,8 @@ ZOO_REGISTER_LAYER(linear_attention) {
                       "phi, on queries and keys")
               .boolean("normalise", false, "divide by the sum of phi(k_s).phi(q_t)")
               .choice("decay", "none", {"none", "retnet"}, "retnet: the state of head h decays by 1 - 2^(-5-h) a step")
-              .boolean("post_norm", false, "LayerNorm of what the heads give, before the output projection"),
+              .boolean("post_norm", false, "LayerNorm of what the heads give, before the output projection")
+              .left_out_at_default(),
       .make = make<LinearAttention>(),
       .test_cases = {{.d_model = 8},
                      {.d_model = 8, .options = {{"heads", 2}, {"feature_map", "elu1"}, {"normalise", true}}},

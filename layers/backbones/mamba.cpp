@@ -46,7 +46,9 @@ class MambaBackbone final : public Backbone {
     Tensor r = dropout_.embedding(x, context);
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       const Context own = block_context(parts_, block, context);
-      r = run_block(r, state, own, [=, this](const Tensor& x, ModelState& s) { return one(block, x, s, own); });
+      r = run_block(r, state, own, [=, this](const Tensor& input, ModelState& own_state) {
+        return one(block, input, own_state, own);
+      });
     }
     return final_norm_[0](read_rows_once(r, context));
   }

@@ -39,16 +39,22 @@ class RwkvBackbone final : public Backbone {
     Tensor r = ln0_(dropout_.embedding(x, context));
     for (std::size_t block = 0; block < parts_.mixers.size(); ++block) {
       const Context own = block_context(parts_, block, context);
-      Tensor h = run(*parts_.mixers[block], ln1_[block](r, context), state.mixers[block], own);
-      r = read_rows(r, own) + dropout_.residual(h, own, 1);
-      if (parts_.feed_forwards.empty()) continue;
-      h = apply_feed_forward(*parts_.feed_forwards[block], ln2_[block](r, context), state.feed_forwards[block], own);
-      r = r + dropout_.residual(h, own, 2);
+      r = run_block(r, state, own, [=, this](const Tensor& input, ModelState& own_state) {
+        return one(block, input, own_state, own);
+      });
     }
     return ln_out_[0](read_rows_once(r, context), context);
   }
 
  private:
+  Tensor one(std::size_t block, const Tensor& x, ModelState& state, const Context& context) {
+    Tensor h = run(*parts_.mixers[block], ln1_[block](x, context), state.mixers[block], context);
+    const Tensor r = read_rows(x, context) + dropout_.residual(h, context, 1);
+    if (parts_.feed_forwards.empty()) return r;
+    h = apply_feed_forward(*parts_.feed_forwards[block], ln2_[block](r, context), state.feed_forwards[block], context);
+    return r + dropout_.residual(h, context, 2);
+  }
+
   // LayerNorm of r, as if it had been halved so many times, but for training.
   class HalvedNorm {
    public:

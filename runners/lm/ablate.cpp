@@ -116,14 +116,16 @@ int run(std::span<const std::string> arguments) {
     LmPlanned one{.label = rung.label, .published = rung.published, .folder = rung.folder, .specs = {}};
     for (const std::int64_t seed : seeds) {
       choices.seed = static_cast<std::uint64_t>(seed);
-      one.specs.push_back(plan_lm(rung.layer, choices, corpus));
+      one.specs.push_back(plan_lm(rung.layer, choices, identity_of(corpus)));
     }
     planned.push_back(std::move(one));
   }
   std::vector<std::string> words = {"zoo", "lm", "ablate"};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  return compare_planned(planned, "From linear attention to TTT-Linear", corpus, out, read_lm_run_options(values),
-                         shell_command(words), /*backbones=*/true);
+  return with_ranks([&](Collective& ranks) {
+    return compare_planned(ranks, planned, "From linear attention to TTT-Linear", corpus, out,
+                           read_lm_run_options(values), shell_command(words), /*backbones=*/true);
+  });
 }
 
 const RegisterLm command({.name = "ablate", .help = "train the ladder of the TTT paper's ablation", .run = run});

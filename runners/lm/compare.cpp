@@ -118,12 +118,14 @@ int run(std::span<const std::string> arguments) {
     choices.layer_options = options_for(layer, all_options);
     for (const std::int64_t seed : seeds) {
       choices.seed = static_cast<std::uint64_t>(seed);
-      one.specs.push_back(plan_lm(layer, choices, corpus));
+      one.specs.push_back(plan_lm(layer, choices, identity_of(corpus)));
     }
     planned.push_back(std::move(one));
   }
-  return compare_planned(planned, "Language models under identical settings", corpus, out, read_lm_run_options(values),
-                         command, /*backbones=*/false);
+  return with_ranks([&](Collective& ranks) {
+    return compare_planned(ranks, planned, "Language models under identical settings", corpus, out,
+                           read_lm_run_options(values), command, /*backbones=*/false);
+  });
 }
 
 const RegisterLm command({.name = "compare", .help = "train several layers alike and compare them", .run = run});

@@ -7,7 +7,6 @@
 #include "zoo/lm/comparison_report.h"
 #include "zoo/lm/settings.h"
 #include "zoo/nn/model.h"
-#include "zoo/sweep/lock.h"
 #include "zoo/sweep/progress.h"
 
 namespace zoo {
@@ -34,15 +33,11 @@ void show_comparison(const std::vector<LmSubject>& subjects, const std::string& 
   for (const auto& file : {files.csv, files.json, files.html}) fmt::print("{}\n", file.string());
 }
 
-int compare_planned(const std::vector<LmPlanned>& planned, const std::string& title, const Corpus& corpus,
-                    const std::filesystem::path& out, const LmRunRequest& request, const std::string& command,
-                    bool backbones) {
+int compare_planned(Collective& ranks, const std::vector<LmPlanned>& planned, const std::string& title,
+                    const Corpus& corpus, const std::filesystem::path& out, const LmRunRequest& request,
+                    const std::string& command, bool backbones) {
   check_all(planned);
-  std::error_code ignored;  // the store says what is wrong with its folder
-  std::filesystem::create_directories(out, ignored);
-  const std::string path = (out / "runs.db").string();
-  const StoreLock lock(path);
-  Store store(path);
+  LmJob job(ranks, (out / "runs.db").string());
   std::vector<LmSubject> subjects;
   int failed = 0;
   for (const LmPlanned& one : planned) {
@@ -50,18 +45,19 @@ int compare_planned(const std::vector<LmPlanned>& planned, const std::string& ti
     for (const RunSpec& spec : one.specs) {
       const auto folder = out / fmt::format("{}-seed{}", one.folder, spec.axes.at("seed").dump());
       try {
-        const Run run = make_lm_run(spec, corpus, folder, request, store, command);
+        const Run run = job.make(spec, corpus, folder, request, command);
         if (run.status == RunStatus::interrupted) {
-          fmt::print(stderr, "{}; to go on:\n  {}\n", run.message, command);
+          if (job.leads()) fmt::print(stderr, "{}; to go on:\n  {}\n", run.message, command);
           return 130;
         }
-        subject.runs.push_back(read_lm_run(run, folder));
+        if (job.leads()) subject.runs.push_back(read_lm_run(run, folder));
       } catch (const UsageError&) {
         throw;
       } catch (const std::exception& problem) {
+        // With other ranks waiting there is no going on to the next run.
+        if (ranks.size() > 1) throw;
         fmt::print(stderr, "zoo: {}: {}\n", one.label, problem.what());
         ++failed;
-        if (const auto run = store.find(spec.id())) subject.runs.push_back(read_lm_run(*run, folder));
       }
     }
     if (!subject.runs.empty()) subjects.push_back(std::move(subject));

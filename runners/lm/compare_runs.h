@@ -20,9 +20,9 @@ struct LmPlanned {
 /// Trains what is planned, one run after another, each in a folder of its own in `out` and recorded in out/runs.db;
 /// shows the table and writes the report into `out`. A run that fails leaves its place empty, and the others are made.
 /// Returns the exit code. `backbones`: see check_comparable().
-int compare_planned(const std::vector<LmPlanned>& planned, const std::string& title, const Corpus& corpus,
-                    const std::filesystem::path& out, const LmRunRequest& request, const std::string& command,
-                    bool backbones);
+int compare_planned(Collective& ranks, const std::vector<LmPlanned>& planned, const std::string& title,
+                    const Corpus& corpus, const std::filesystem::path& out, const LmRunRequest& request,
+                    const std::string& command, bool backbones);
 
 /// Shows the table of subjects and writes their report.
 void show_comparison(const std::vector<LmSubject>& subjects, const std::string& title, const std::filesystem::path& out,

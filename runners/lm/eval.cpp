@@ -113,7 +113,7 @@ int run(std::span<const std::string> arguments) {
   const std::int64_t wanted =
       request.tokens > 0 ? std::max<std::int64_t>(request.tokens / context, 1) : sequences.count();
   const RecallTokens recall(corpus, request.frequent);
-  const LmScores scores = evaluate_lm(*loaded.model, sequences, context, std::min(wanted, sequences.count()), &recall);
+  const LmScores scores = evaluate_lm(loaded.model, sequences, context, std::min(wanted, sequences.count()), &recall);
   SliceResult result = lm_result(scores, context, 0);
   if (request.json) {
     nlohmann::json all = result.metrics;

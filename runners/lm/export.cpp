@@ -7,8 +7,8 @@
 
 #include "runners/arguments.h"
 #include "runners/lm/lm.h"
-#include "runners/lm/load_model.h"
 #include "zoo/core/error.h"
+#include "zoo/lm/checkpoint.h"
 #include "zoo/lm/pretrained.h"
 
 namespace zoo {
@@ -49,7 +49,7 @@ int run(std::span<const std::string> arguments) {
     return values[name].as<std::string>();
   };
   const std::string from = text("from"), out = text("out");
-  const LoadedModel loaded = load_model(from);
+  const LoadedLm loaded = load_lm(from);
   export_pretrained(loaded.spec, loaded.model, out);
   return 0;
 }

@@ -188,7 +188,7 @@ int run(std::span<const std::string> arguments) {
       group.push_back(prompts[i]);
       numbers.push_back(i);
     }
-    const auto results = generate(*loaded.model, group, numbers, request.options, [&](std::size_t, std::int32_t token) {
+    const auto results = generate(loaded.model, group, numbers, request.options, [&](std::size_t, std::int32_t token) {
       ++made;
       if (!request.batch && token != request.options.end) stream.add(token);
     });

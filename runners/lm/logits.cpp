@@ -9,11 +9,11 @@
 
 #include "runners/arguments.h"
 #include "runners/lm/lm.h"
-#include "runners/lm/load_model.h"
 #include "zoo/core/error.h"
 #include "zoo/core/tape.h"
 #include "zoo/core/version.h"
 #include "zoo/io/tensor_file.h"
+#include "zoo/lm/checkpoint.h"
 #include "zoo/ops/ops.h"
 #include "zoo/sweep/text.h"
 
@@ -133,7 +133,7 @@ int run(std::span<const std::string> arguments) {
     fmt::print("{}", help());
     return 0;
   }
-  const LoadedModel loaded = load_model(request->checkpoint, request->dtype);
+  const LoadedLm loaded = load_lm(request->checkpoint, request->dtype);
   const std::int64_t vocabulary = loaded.spec.vocab_size;
   const Tensor tokens = read_tokens(request->input, vocabulary);
   const std::vector<std::int64_t> chunks = chunks_of(*request, tokens.dim(1));

@@ -1,6 +1,5 @@
 #include <fmt/format.h>
 
-#include <filesystem>
 #include <span>
 #include <sstream>
 #include <string>
@@ -10,8 +9,8 @@
 #include "runners/lm/options.h"
 #include "runners/lm/train_run.h"
 #include "zoo/core/error.h"
+#include "zoo/lm/settings.h"
 #include "zoo/report/format.h"
-#include "zoo/sweep/lock.h"
 #include "zoo/sweep/text.h"
 #include "zoo/sweep/units.h"
 
@@ -76,25 +75,24 @@ int run(std::span<const std::string> arguments) {
   }
   const std::string layer = needed(values, "layer");
   const std::string folder = needed(values, "out");
-  const Corpus corpus(needed(values, "corpus"));
-  const RunSpec spec = plan_lm(layer, read_lm_choices(values, {layer}), corpus);
-  const LmRunRequest request = read_lm_run_options(values);
-  read_lm_settings(spec);
-
   const std::string path = values.contains("store") ? values["store"].as<std::string>() : folder + "/runs.db";
-  std::error_code ignored;  // the store says what is wrong with its folder
-  std::filesystem::create_directories(folder, ignored);
-  const StoreLock lock(path);
-  Store store(path);
   std::vector<std::string> words = {"zoo", "lm", "train"};
   words.insert(words.end(), arguments.begin(), arguments.end());
-  const Run result = make_lm_run(spec, corpus, folder, request, store, shell_command(words));
-  if (result.status == RunStatus::interrupted) {
-    fmt::print(stderr, "{}; to go on:\n  {}\n", result.message, shell_command(words));
-    return 130;
-  }
-  show(result);
-  return 0;
+  const std::string line = shell_command(words);
+  return with_ranks([&](Collective& ranks) {
+    const Corpus corpus(needed(values, "corpus"));
+    const RunSpec spec = plan_lm(layer, read_lm_choices(values, {layer}), identity_of(corpus));
+    const LmRunRequest request = read_lm_run_options(values);
+    read_lm_settings(spec);
+    LmJob job(ranks, path);
+    const Run result = job.make(spec, corpus, folder, request, line);
+    if (result.status == RunStatus::interrupted) {
+      if (job.leads()) fmt::print(stderr, "{}; to go on:\n  {}\n", result.message, line);
+      return 130;
+    }
+    if (job.leads()) show(result);
+    return 0;
+  });
 }
 
 const RegisterLm command({.name = "train", .help = "train a language model of any layer", .run = run});

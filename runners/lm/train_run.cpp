@@ -2,9 +2,13 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <fstream>
+#include <new>
+#include <thread>
 
 #include "runners/lm/progress.h"
+#include "runners/mpi_job.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
@@ -48,14 +52,37 @@ void claim_folder(const fs::path& folder, const RunSpec& spec) {
 
 }  // namespace
 
-Run make_lm_run(const RunSpec& spec, const Corpus& corpus, const fs::path& folder, const LmRunRequest& request,
-                Store& store, const std::string& command) {
+LmJob::LmJob(Collective& ranks, const std::string& store_path) : ranks_(&ranks) {
+  if (!leads()) return;
+  std::error_code ignored;  // the store says what is wrong with its folder
+  const fs::path folder = fs::path(store_path).parent_path();
+  if (!folder.empty()) fs::create_directories(folder, ignored);
+  lock_.emplace(store_path);
+  store_.emplace(store_path);
+}
+
+// What rank 0 says, on every rank.
+RunStatus LmJob::share(RunStatus status) {
+  double value = leads() ? static_cast<double>(status) : 0;
+  ranks_->sum(std::span(&value, 1));
+  return static_cast<RunStatus>(static_cast<int>(value));
+}
+
+Run LmJob::make(const RunSpec& spec, const Corpus& corpus, const fs::path& folder, const LmRunRequest& request,
+                const std::string& command) {
   const LmSettings settings = read_lm_settings(spec);
-  claim_folder(folder, spec);
   const std::string id = spec.id();
-  if (auto known = store.find(id);
-      known && (known->status == RunStatus::done || known->status == RunStatus::diverged)) {
-    return *known;
+  std::optional<Run> known;
+  if (leads()) {
+    claim_folder(folder, spec);
+    known = store_->find(id);
+  }
+  const RunStatus before = share(known ? known->status : RunStatus::running);
+  if (before == RunStatus::done || before == RunStatus::diverged) {
+    if (known) return *known;
+    Run elsewhere;
+    elsewhere.status = before;
+    return elsewhere;
   }
   const LmRunOptions options{
       .folder = folder,
@@ -67,15 +94,15 @@ Run make_lm_run(const RunSpec& spec, const Corpus& corpus, const fs::path& folde
   json environment = describe_environment(threads(), loaded_plugins(), command);
   environment["micro_batch"] = options.execution.micro_batch;
   environment["recompute"] = options.execution.recompute;
+  environment["ranks"] = ranks_->size();
   environment["folder"] = fs::absolute(folder).lexically_normal().string();
 
   const InterruptGuard guard;
   LmProgress progress(settings.model.layer, settings.steps);
   LmStep last;
-  Ranks alone;
   const LmCallbacks callbacks{.begin =
                                   [&](std::int64_t done) {
-                                    store.begin(spec, environment, done);
+                                    store_->begin(spec, environment, done);
                                     progress.begin(done);
                                   },
                               .step =
@@ -85,26 +112,52 @@ Run make_lm_run(const RunSpec& spec, const Corpus& corpus, const fs::path& folde
                                   },
                               .evaluation =
                                   [&](const LmEvaluation& evaluation, const LmStep& step) {
-                                    store.add_epoch(id, {.epoch = evaluation.step,
-                                                         .train_loss = last.loss,
-                                                         .validation_loss = evaluation.loss,
-                                                         .validation_accuracy = 0,
-                                                         .learning_rate = step.learning_rate,
-                                                         .seconds = step.seconds});
+                                    store_->add_epoch(id, {.epoch = evaluation.step,
+                                                           .train_loss = last.loss,
+                                                           .validation_loss = evaluation.loss,
+                                                           .validation_accuracy = 0,
+                                                           .learning_rate = step.learning_rate,
+                                                           .seconds = step.seconds});
                                     progress.evaluation(evaluation);
                                   },
                               .stop_requested = [] { return InterruptGuard::count() > 0; },
                               .warning = [&](const std::string& line) { progress.note("zoo: warning: " + line); }};
+  Run result;
   try {
-    const LmOutcome outcome = train_lm(spec, corpus, options, callbacks, alone);
-    store.finish(id, outcome.status, outcome.message, outcome.summary, outcome.slices);
+    const LmOutcome outcome = train_lm(spec, corpus, options, callbacks, *ranks_);
+    result.status = outcome.status;
+    if (leads()) store_->finish(id, outcome.status, outcome.message, outcome.summary, outcome.slices);
   } catch (const UsageError&) {
     throw;
   } catch (const std::exception& failure) {
-    if (store.find(id)) store.finish(id, RunStatus::failed, failure.what(), nullptr, {});
+    if (leads() && store_->find(id)) store_->finish(id, RunStatus::failed, failure.what(), nullptr, {});
     throw;
   }
-  return *store.find(id);
+  return leads() ? *store_->find(id) : result;
+}
+
+int with_ranks(const std::function<int(Collective&)>& work) {
+  const std::unique_ptr<Ranks> job = open_mpi_job();
+  if (!job) {
+    Collective alone;
+    return work(alone);
+  }
+  const auto fail = [&](int code, const char* message) {
+    // What is wrong with the command is wrong on every rank: one of them says so.
+    if (code == 2 && job->rank() > 0) std::this_thread::sleep_for(std::chrono::seconds(2));
+    fmt::print(stderr, "zoo: rank {}: {}\n", job->rank(), message);
+    job->abort(code);
+    return code;
+  };
+  try {
+    return work(*job);
+  } catch (const UsageError& error) {
+    return fail(2, error.what());
+  } catch (const std::bad_alloc&) {
+    return fail(1, "out of memory; try a smaller --micro-batch, --recompute, or a smaller model");
+  } catch (const std::exception& error) {
+    return fail(1, error.what());
+  }
 }
 
 }  // namespace zoo

@@ -1,7 +1,9 @@
 #define OMPI_SKIP_MPICXX 1
 #include <mpi.h>
 
+#include <algorithm>
 #include <limits>
+#include <span>
 
 #include "zoo/core/error.h"
 #include "zoo/sweep/ranks.h"
@@ -33,6 +35,11 @@ class MpiRanks final : public zoo::Ranks {
   int rank() const override { return rank_; }
   int size() const override { return size_; }
 
+  void sum(std::span<float> values) override { sum_as(MPI_FLOAT, values); }
+  void sum(std::span<double> values) override { sum_as(MPI_DOUBLE, values); }
+  void sum(std::span<std::uint64_t> values) override { sum_as(MPI_UINT64_T, values); }
+  void abort(int exit_code) override { MPI_Abort(MPI_COMM_WORLD, exit_code); }
+
   void send(int to, const std::string& text) override {
     if (text.size() > static_cast<std::size_t>(std::numeric_limits<int>::max())) {
       throw Error("a message of {} bytes is too long for MPI", text.size());
@@ -54,6 +61,18 @@ class MpiRanks final : public zoo::Ranks {
   }
 
  private:
+  // By one rank, which tells the others: MPI does not promise that what each sums by itself has the same bits.
+  template <typename T>
+  void sum_as(MPI_Datatype type, std::span<T> values) {
+    constexpr std::size_t most = std::size_t{1} << 28;
+    for (; !values.empty(); values = values.subspan(std::min(most, values.size()))) {
+      const auto count = static_cast<int>(std::min(most, values.size()));
+      void* in = rank_ == 0 ? MPI_IN_PLACE : values.data();
+      check(MPI_Reduce(in, values.data(), count, type, MPI_SUM, 0, MPI_COMM_WORLD), "sum over the processes");
+      check(MPI_Bcast(values.data(), count, type, 0, MPI_COMM_WORLD), "tell the processes a sum");
+    }
+  }
+
   int rank_ = 0;
   int size_ = 1;
 };

@@ -6,11 +6,13 @@
 #include <algorithm>
 #include <cstring>
 #include <fstream>
+#include <set>
 
 #include "zoo/core/error.h"
 #include "zoo/io/record_reader.h"
 #include "zoo/io/safetensors.h"
 #include "zoo/io/tensor_file.h"
+#include "zoo/lm/pretrained.h"
 
 namespace zoo {
 
@@ -83,47 +85,36 @@ json read_state(const fs::path& checkpoint) {
   return state;
 }
 
-// Before a model is made: a damaged or hostile file must not make us ask for memory that its tensors do not need.
-void check_size(const ModelSpec& spec, const SafetensorsFile& file, const fs::path& path) {
-  const SafetensorsInfo& embedding = file.info("embedding.weight");
-  if (embedding.shape != std::vector<std::int64_t>{spec.vocab_size, spec.d_model} ||
-      spec.blocks > static_cast<std::int64_t>(file.tensors().size())) {
-    throw UsageError("{} and the state.json beside it are not of one model", path.string());
-  }
-}
-
-// Throws unless the file has exactly the model's parameters; returns their values.
-std::vector<Tensor> read_parameters(const SafetensorsFile& file, const Model& model) {
+// Throws unless the file has exactly these parameters. Asked before a model is made: a damaged or hostile file must not
+// make us ask for memory that its tensors do not need.
+void check_parameters(const SafetensorsFile& file, const Parameters& parameters) {
   std::vector<std::string> problems;
-  for (const Parameter& parameter : model.parameters()) {
+  std::set<std::string> names;
+  for (const Parameter& parameter : parameters) {
     const ParameterSpec& spec = parameter.spec();
+    names.insert(spec.name);
     if (!file.has(spec.name)) {
       problems.push_back(fmt::format("{} is missing", spec.name));
       continue;
     }
     const auto& shape = file.info(spec.name).shape;
-    if (Shape(shape) != spec.shape) {
+    if (!std::ranges::equal(shape, spec.shape.dims())) {
       problems.push_back(fmt::format("{} is [{}], not {}", spec.name, fmt::join(shape, ", "), spec.shape.str()));
     }
   }
   for (const SafetensorsInfo& info : file.tensors()) {
-    const auto known = [&](const Parameter& parameter) { return parameter.spec().name == info.name; };
-    if (std::ranges::none_of(model.parameters(), known)) problems.push_back(fmt::format("{} is unknown", info.name));
+    if (!names.contains(info.name)) problems.push_back(fmt::format("{} is unknown", info.name));
   }
   if (!problems.empty()) {
     throw UsageError("{} does not hold this model's parameters: {}", file.path().string(), fmt::join(problems, "; "));
   }
-  std::vector<Tensor> values;
-  for (const Parameter& parameter : model.parameters()) {
-    values.push_back(read_tensor(file, parameter.spec().name).to(parameter.value().dtype()));
-  }
-  return values;
 }
 
-void set_parameters(Model& model, const std::vector<Tensor>& values) {
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const Tensor& value = model.parameters()[i].value();
-    std::memcpy(value.raw(), values[i].raw(), value.bytes());
+void read_parameters(const SafetensorsFile& file, const Parameters& parameters) {
+  for (const Parameter& parameter : parameters) {
+    const Tensor& value = parameter.value();
+    const Tensor read = read_tensor(file, parameter.spec().name).to(value.dtype());
+    std::memcpy(value.raw(), read.raw(), value.bytes());
   }
 }
 
@@ -152,14 +143,6 @@ void write_lm_checkpoint(const fs::path& folder, const RunSpec& run, const Model
   });
   const auto all = list_lm_checkpoints(folder);
   for (std::size_t i = static_cast<std::size_t>(keep); i < all.size(); ++i) fs::remove_all(all[i]);
-}
-
-void write_lm_model(const fs::path& folder, const ModelSpec& spec, const Model& model, const Tokenizer* tokenizer) {
-  write_folder(fs::absolute(folder).lexically_normal(), [&](const fs::path& into) {
-    write_tensors(into / "model.safetensors", parameters_of(model));
-    if (tokenizer != nullptr) tokenizer->save(into.string());
-    write_file_atomically(into / "state.json", state_of(spec).dump(2) + "\n");
-  });
 }
 
 std::vector<fs::path> list_lm_checkpoints(const fs::path& folder) {
@@ -194,7 +177,7 @@ LmPosition read_lm_checkpoint(const fs::path& checkpoint, const std::string& run
   const auto optimizer_steps = reader.get<std::int64_t>("optimizer_steps");
 
   const SafetensorsFile file(checkpoint / "model.safetensors");
-  const std::vector<Tensor> values = read_parameters(file, trainer.model());
+  check_parameters(file, trainer.model().parameters());
   const SafetensorsFile moments(checkpoint / "optimizer.safetensors");
   const std::vector<std::int64_t> size = {trainer.model().slab().size()};
   for (const char* name : {"moment1", "moment2"}) {
@@ -206,27 +189,34 @@ LmPosition read_lm_checkpoint(const fs::path& checkpoint, const std::string& run
   // Everything fits: from here on nothing is half taken over.
   moments.read("moment1", bytes(trainer.optimizer().moment1()));
   moments.read("moment2", bytes(trainer.optimizer().moment2()));
-  set_parameters(trainer.model(), values);
+  read_parameters(file, trainer.model().parameters());
   trainer.optimizer().steps = optimizer_steps;
   return position;
 }
 
-LoadedLm load_lm(const fs::path& folder) {
+LoadedLm load_lm(const fs::path& folder, DType dtype) {
   fs::path checkpoint = folder;
   if (!fs::exists(folder / "state.json")) {
+    if (is_pretrained(folder.string())) {
+      const ModelSpec spec = pretrained_spec(folder.string());
+      LoadedLm loaded{.spec = spec, .model = Model::zeros(spec, dtype), .tokenizer = nullptr};
+      load_pretrained(folder.string(), loaded.model);
+      return loaded;
+    }
     const auto all = list_lm_checkpoints(folder / "checkpoints");
     if (!all.empty()) checkpoint = all.front();
   }
   const json state = read_state(checkpoint);
-  LoadedLm loaded;
   RecordReader reader(state, "state");
-  loaded.spec = model_from_json(reader.raw("model"));
-  loaded.run = state.value("run", json());
-  const fs::path path = checkpoint / "model.safetensors";
-  const SafetensorsFile file(path);
-  check_size(loaded.spec, file, path);
-  loaded.model = std::make_unique<Model>(loaded.spec, /*seed=*/0);
-  set_parameters(*loaded.model, read_parameters(file, *loaded.model));
+  const ModelSpec spec = model_from_json(reader.raw("model"));
+  const SafetensorsFile file(checkpoint / "model.safetensors");
+  if (spec.blocks > static_cast<std::int64_t>(file.tensors().size())) {
+    throw UsageError("{} has fewer tensors than the model of the state.json beside it has blocks",
+                     file.path().string());
+  }
+  check_parameters(file, Model::declared(spec));
+  LoadedLm loaded{.spec = spec, .model = Model::zeros(spec, dtype), .tokenizer = nullptr};
+  read_parameters(file, loaded.model.parameters());
   if (fs::exists(checkpoint / "tokenizer.json")) loaded.tokenizer = load_tokenizer(checkpoint.string());
   return loaded;
 }

@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <memory>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -35,10 +34,6 @@ ModelSpec model_from_json(const nlohmann::json& object);
 void write_lm_checkpoint(const std::filesystem::path& folder, const RunSpec& run, const ModelSpec& model,
                          LmTrainer& trainer, const Tokenizer& tokenizer, const LmPosition& position, int keep);
 
-/// Writes a model alone, without a run: "state.json", "model.safetensors" and the tokenizer's files, if there is one.
-void write_lm_model(const std::filesystem::path& folder, const ModelSpec& spec, const Model& model,
-                    const Tokenizer* tokenizer);
-
 /// The checkpoints in a folder, newest first.
 std::vector<std::filesystem::path> list_lm_checkpoints(const std::filesystem::path& folder);
 
@@ -49,12 +44,12 @@ LmPosition read_lm_checkpoint(const std::filesystem::path& checkpoint, const std
 /// A model that was trained, for whoever uses it.
 struct LoadedLm {
   ModelSpec spec;
-  std::unique_ptr<Model> model;
+  Model model;
   std::unique_ptr<Tokenizer> tokenizer;  ///< nullptr when the folder has none
-  nlohmann::json run;                    ///< {"subject", "axes", "setting"}, or null
 };
 
-/// Loads a checkpoint, or the newest good one of a run's folder. Throws UsageError naming the file.
-LoadedLm load_lm(const std::filesystem::path& folder);
+/// Loads a checkpoint, the newest one of a run's folder, or a public one (zoo/lm/pretrained.h). Throws UsageError,
+/// naming the folder or its file, for one that is not there or cannot be used.
+LoadedLm load_lm(const std::filesystem::path& folder, DType dtype = DType::f32);
 
 }  // namespace zoo

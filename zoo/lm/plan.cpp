@@ -36,7 +36,11 @@ json all_options(const OptionSchema& schema, const json& given, const std::strin
 
 }  // namespace
 
-RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const Corpus& corpus) {
+CorpusIdentity identity_of(const Corpus& corpus) {
+  return {corpus.hash(), corpus.tokenizer().name(), corpus.tokenizer().vocab_size()};
+}
+
+RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const CorpusIdentity& corpus) {
   const LmPreset& preset = find_lm_preset(choices.preset);
   const std::int64_t blocks = choices.blocks.value_or(preset.blocks);
   const std::int64_t context = choices.context.value_or(preset.context);
@@ -68,10 +72,7 @@ RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const Corpus
       std::max<std::int64_t>(preset.batch_tokens / std::max<std::int64_t>(context, 1), 1) * context;
   spec.setting = {
       {"task", "lm"},
-      {"corpus",
-       {{"hash", corpus.hash()},
-        {"tokenizer", corpus.tokenizer().name()},
-        {"vocab_size", corpus.tokenizer().vocab_size()}}},
+      {"corpus", {{"hash", corpus.hash}, {"tokenizer", corpus.tokenizer}, {"vocab_size", corpus.vocab_size}}},
       {"context", context},
       {"batch_tokens", choices.batch_tokens.value_or(whole)},
       {"steps", steps},

@@ -39,10 +39,18 @@ struct LmChoices {
   std::map<std::string, nlohmann::json> layer_options = {};
 };
 
+/// What a record says of a corpus.
+struct CorpusIdentity {
+  std::string hash;
+  std::string tokenizer;
+  std::int64_t vocab_size = 0;
+};
+CorpusIdentity identity_of(const Corpus& corpus);
+
 /// The record of training this layer on this corpus. Layers with an option `heads` get the preset's, and attention that
 /// knows no positions turns its queries and keys by them (positions=rope), unless the user chose otherwise. Throws
 /// UsageError for unknown names and wrong options.
-RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const Corpus& corpus);
+RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const CorpusIdentity& corpus);
 
 /// What differs between two records, the layer and its options apart: "setting.steps: 100 and 200"; empty when the runs
 /// may stand in one table.

@@ -25,7 +25,7 @@ double seconds_since(Clock::time_point begin) {
 class LmTraining {
  public:
   LmTraining(const RunSpec& spec, const Corpus& corpus, const LmRunOptions& options, const LmCallbacks& callbacks,
-             Ranks& ranks)
+             Collective& ranks)
       : spec_(spec),
         settings_(read_lm_settings(spec)),
         corpus_(corpus),
@@ -71,7 +71,20 @@ class LmTraining {
  private:
   bool leads() const { return ranks_.rank() == 0; }
 
+  // The same step on every rank: they must see the same folder.
   void resume() {
+    read_newest();
+    double steps = static_cast<double>(position_.step);
+    ranks_.sum(std::span(&steps, 1));
+    if (steps != static_cast<double>(position_.step * ranks_.size())) {
+      throw Error(
+          "rank {} found a checkpoint of step {}, other ranks found others; the folder {} must be the same for "
+          "all of them",
+          ranks_.rank(), position_.step, options_.folder.string());
+    }
+  }
+
+  void read_newest() {
     for (const auto& checkpoint : list_lm_checkpoints(options_.folder / "checkpoints")) {
       try {
         position_ = read_lm_checkpoint(checkpoint, spec_.id(), trainer_);
@@ -87,8 +100,8 @@ class LmTraining {
   LmStep train_step() {
     const std::int64_t T = settings_.context;
     const std::int64_t B = settings_.batch_sequences;
-    const std::int64_t first = B * ranks_.rank() / ranks_.count();
-    const std::int64_t last = B * (ranks_.rank() + 1) / ranks_.count();
+    const std::int64_t first = B * ranks_.rank() / ranks_.size();
+    const std::int64_t last = B * (ranks_.rank() + 1) / ranks_.size();
     const Clock::time_point began = Clock::now();
     double flops = flops_counted();
     std::uint64_t hash = 0;
@@ -205,7 +218,7 @@ class LmTraining {
   const Corpus& corpus_;
   const LmRunOptions& options_;
   const LmCallbacks& callbacks_;
-  Ranks& ranks_;
+  Collective& ranks_;
   Sequences train_;
   Sequences validation_;
   DataOrder order_;
@@ -219,7 +232,7 @@ class LmTraining {
 }  // namespace
 
 LmOutcome train_lm(const RunSpec& spec, const Corpus& corpus, const LmRunOptions& options, const LmCallbacks& callbacks,
-                   Ranks& ranks) {
+                   Collective& ranks) {
   return LmTraining(spec, corpus, options, callbacks, ranks).run();
 }
 

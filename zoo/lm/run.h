@@ -49,7 +49,7 @@ struct LmOutcome {
 /// it had not been interrupted, and evaluates it. With several ranks each trains on its part of every batch; rank 0
 /// alone writes and calls back. Throws UsageError for a spec that cannot be met, Error for a failure.
 LmOutcome train_lm(const RunSpec& spec, const Corpus& corpus, const LmRunOptions& options, const LmCallbacks& callbacks,
-                   Ranks& ranks);
+                   Collective& ranks);
 
 /// Sequences of a forward and backward pass that fill the machine and not its memory.
 std::int64_t default_micro_batch(const LmSettings& settings);

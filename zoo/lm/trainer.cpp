@@ -30,7 +30,7 @@ Pairs pairs_of(std::span<const std::int32_t> tokens, std::int64_t length) {
 
 }  // namespace
 
-LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, Ranks& ranks)
+LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, Collective& ranks)
     : settings_(&settings),
       execution_(execution),
       ranks_(&ranks),

@@ -1,25 +1,15 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 
+#include "zoo/core/collective.h"
 #include "zoo/lm/settings.h"
 #include "zoo/nn/adamw.h"
 #include "zoo/nn/model.h"
 
 namespace zoo {
-
-/// The processes that train one model together, each on a part of every batch.
-class Ranks {
- public:
-  virtual ~Ranks() = default;
-  virtual int rank() const { return 0; }
-  virtual int count() const { return 1; }
-  /// Sums over all ranks, in the same order on each, so that all get the same bits.
-  virtual void sum(std::span<float> /*values*/) {}
-  virtual void sum(std::span<double> /*values*/) {}
-  virtual void sum(std::span<std::uint64_t> /*values*/) {}
-};
 
 /// What does not change the result but for roundings.
 struct LmExecution {
@@ -30,8 +20,9 @@ struct LmExecution {
 /// A language model with its optimizer.
 class LmTrainer {
  public:
-  /// Draws the model under the settings' seed. `settings` and `ranks` must outlive the trainer.
-  LmTrainer(const LmSettings& settings, const LmExecution& execution, Ranks& ranks);
+  /// Draws the model under the settings' seed. `settings` and `ranks`, the processes that train it together, each on a
+  /// part of every batch, must outlive the trainer.
+  LmTrainer(const LmSettings& settings, const LmExecution& execution, Collective& ranks);
 
   struct StepResult {
     double loss = 0;                           ///< mean over the whole batch's tokens before the update, nats
@@ -49,7 +40,7 @@ class LmTrainer {
  private:
   const LmSettings* settings_;
   LmExecution execution_;
-  Ranks* ranks_;
+  Collective* ranks_;
   Model model_;
   AdamW optimizer_;
   Tensors variables_;

@@ -7,17 +7,15 @@
 #include <utility>
 #include <vector>
 
+#include "zoo/core/collective.h"
 #include "zoo/sweep/workers.h"
 
 namespace zoo {
 
 /// The processes of one job on several machines, as MPI numbers them: rank 0 hands out, the others work. Texts arrive
 /// whole, and in order from each sender.
-class Ranks {
+class Ranks : public Collective {
  public:
-  virtual ~Ranks() = default;
-  virtual int rank() const = 0;
-  virtual int size() const = 0;
   virtual void send(int to, const std::string& text) = 0;
   /// A text that has arrived, and who sent it; nothing when none has. Does not wait.
   virtual std::optional<std::pair<int, std::string>> receive() = 0;
