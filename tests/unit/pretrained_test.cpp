@@ -71,7 +71,7 @@ class PretrainedFolder : public testing::Test {
 TEST_F(PretrainedFolder, IsRecognisedByItsModelType) {
   take("llama_tied");
   EXPECT_TRUE(is_pretrained(path()));
-  for (const std::string& content : {"{", "[]", "{}", "{\"model_type\": \"gpt2\"}", "{\"model_type\": 3}", "\xff"}) {
+  for (const char* content : {"{", "[]", "{}", "{\"model_type\": \"gpt2\"}", "{\"model_type\": 3}", "\xff"}) {
     write_file(config_, content);
     EXPECT_FALSE(is_pretrained(path())) << content;
     EXPECT_THAT(refusal_of_spec(), HasSubstr(config_)) << content;
