@@ -172,6 +172,17 @@ TEST(OptionSchema, HelpAndJsonHoldEveryOption) {
   EXPECT_EQ(json[7]["choices"], Json({"learned"}));
 }
 
+TEST(Options, OneThatCameLaterIsRecordedOnlyWhenItIsNotItsDefault) {
+  const OptionSchema schema = OptionSchema()
+                                  .integer("heads", 1, {1, 64}, "heads")
+                                  .real("epsilon", 1e-6, {0, 1}, "epsilon")
+                                  .left_out_at_default();
+  EXPECT_EQ(Options(schema, Json::object(), "a layer").json(), Json({{"heads", 1}}));
+  EXPECT_EQ(Options(schema, {{"epsilon", "1e-6"}}, "a layer").json(), Json({{"heads", 1}}));
+  EXPECT_EQ(Options(schema, {{"epsilon", 0.5}}, "a layer").json(), Json({{"heads", 1}, {"epsilon", 0.5}}));
+  EXPECT_EQ(Options(schema, Json::object(), "a layer").real("epsilon"), 1e-6);
+}
+
 TEST(ParseAssignments, SplitsAtTheFirstEqualsSign) {
   EXPECT_EQ(parse_assignments({"heads=2", "note=a=b", "empty="}),
             Json({{"heads", "2"}, {"note", "a=b"}, {"empty", ""}}));
