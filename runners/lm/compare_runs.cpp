@@ -5,25 +5,9 @@
 
 #include "zoo/core/error.h"
 #include "zoo/lm/comparison_report.h"
-#include "zoo/lm/settings.h"
-#include "zoo/nn/model.h"
 #include "zoo/sweep/progress.h"
 
 namespace zoo {
-
-namespace {
-
-// Every run is built once before the first is trained: what cannot be met is told now, not after hours.
-void check_all(const std::vector<LmPlanned>& planned) {
-  for (const LmPlanned& one : planned) {
-    for (const RunSpec& spec : one.specs) {
-      const LmSettings settings = read_lm_settings(spec);
-      const Model model(settings.model, settings.seed);
-    }
-  }
-}
-
-}  // namespace
 
 void show_comparison(const std::vector<LmSubject>& subjects, const std::string& title, const std::filesystem::path& out,
                      const std::string& command) {
@@ -36,7 +20,10 @@ void show_comparison(const std::vector<LmSubject>& subjects, const std::string& 
 int compare_planned(Collective& ranks, const std::vector<LmPlanned>& planned, const std::string& title,
                     const Corpus& corpus, const std::filesystem::path& out, const LmRunRequest& request,
                     const std::string& command, bool backbones) {
-  check_all(planned);
+  // What cannot be met is told now, not when it is its turn.
+  for (const LmPlanned& one : planned) {
+    for (const RunSpec& spec : one.specs) check_lm(spec, corpus);
+  }
   LmJob job(ranks, (out / "runs.db").string());
   std::vector<LmSubject> subjects;
   int failed = 0;

@@ -70,6 +70,7 @@ RunStatus LmJob::share(RunStatus status) {
 
 Run LmJob::make(const RunSpec& spec, const Corpus& corpus, const fs::path& folder, const LmRunRequest& request,
                 const std::string& command) {
+  check_lm(spec, corpus);
   const LmSettings settings = read_lm_settings(spec);
   const std::string id = spec.id();
   std::optional<Run> known;

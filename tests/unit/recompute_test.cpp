@@ -29,8 +29,8 @@ TEST(Recompute, GivesTheGradientsOfAPlainCallOfEverythingThatWasRead) {
   const Tensor x = variable({2, 3}, 0.1), w = variable({3, 3}, -0.4), unread = variable({3}, 1);
   const auto f = [&](const Tensor& input) { return ops::tanh(ops::matmul(input, w)) * input; };
   const Tensors wanted{x, w, unread};
-  const Tensors plain = grad(ops::sum(f(x) * x), wanted);
-  const Tensors again = grad(ops::sum(recompute(f, x) * x), wanted);
+  const Tensors plain = grad(ops::sum(f(x)), wanted);
+  const Tensors again = grad(ops::sum(recompute(f, x)), wanted);
   for (std::size_t i = 0; i < wanted.size(); ++i) expect_same(plain[i], again[i]);
   EXPECT_FALSE(again[2].defined());
 }

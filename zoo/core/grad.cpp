@@ -11,6 +11,41 @@ namespace zoo {
 namespace {
 
 thread_local std::uint64_t last_visit = 0;
+thread_local int walks_under_way = 0;
+
+// An op's gradient may ask for another gradient, and so begin a walk within a walk over some of the same nodes. What
+// the inner one writes on them is taken back when this ends.
+class Overwritten {
+ public:
+  Overwritten() : within_another_(walks_under_way++ > 0) {}
+  ~Overwritten() {
+    --walks_under_way;
+    for (const Scratch& scratch : scratch_) {
+      scratch.node->visit = scratch.visit;
+      scratch.node->slot = scratch.slot;
+      scratch.node->useful = scratch.useful;
+      scratch.node->wanted = scratch.wanted;
+    }
+  }
+  Overwritten(const Overwritten&) = delete;
+  Overwritten& operator=(const Overwritten&) = delete;
+
+  void keep(const std::shared_ptr<Node>& node) {
+    if (within_another_) scratch_.push_back({node, node->visit, node->slot, node->useful, node->wanted});
+  }
+
+ private:
+  struct Scratch {
+    std::shared_ptr<Node> node;
+    std::uint64_t visit;
+    std::size_t slot;
+    bool useful;
+    bool wanted;
+  };
+
+  bool within_another_;
+  PoolVector<Scratch> scratch_;
+};
 
 // One walk down the tape: finds the nodes between outputs and inputs, then runs their gradients in reverse order.
 class Walk {
@@ -94,6 +129,7 @@ class Walk {
   // walking the whole outer tape.
   void reach(const std::shared_ptr<Node>& node) {
     if (node->visit == visit_ || node->number() < oldest_) return;
+    overwritten_.keep(node);
     node->visit = visit_;
     node->slot = grads_.size();
     node->useful = false;
@@ -131,6 +167,7 @@ class Walk {
   GradOptions options_;
   std::uint64_t visit_;
   std::uint64_t oldest_;
+  Overwritten overwritten_;
   PoolVector<std::shared_ptr<Node>> nodes_;
   Tensors grads_;
 };

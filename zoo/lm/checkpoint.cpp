@@ -70,7 +70,8 @@ json read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "state.json";
   std::ifstream file(path);
   if (!file) {
-    throw UsageError("{} is no checkpoint: it has no state.json; give a folder that zoo lm train wrote",
+    throw UsageError("{} is no checkpoint: it has neither a state.json, as zoo lm train writes it, nor a config.json of "
+                     "a public model",
                      checkpoint.string());
   }
   json state = json::parse(file, nullptr, /*allow_exceptions=*/false);
@@ -197,7 +198,7 @@ LmPosition read_lm_checkpoint(const fs::path& checkpoint, const std::string& run
 LoadedLm load_lm(const fs::path& folder, DType dtype) {
   fs::path checkpoint = folder;
   if (!fs::exists(folder / "state.json")) {
-    if (is_pretrained(folder.string())) {
+    if (fs::exists(folder / "config.json")) {
       const ModelSpec spec = pretrained_spec(folder.string());
       LoadedLm loaded{.spec = spec, .model = Model::zeros(spec, dtype), .tokenizer = nullptr};
       load_pretrained(folder.string(), loaded.model);

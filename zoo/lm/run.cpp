@@ -36,10 +36,6 @@ class LmTraining {
         validation_(corpus, Split::validation, settings_.context),
         order_(settings_.seed, train_.count()),
         trainer_(settings_, options.execution, ranks) {
-    if (corpus.hash() != settings_.corpus_hash) {
-      throw UsageError("the corpus has the hash {}, the run was made with {}; give it the corpus it was made with",
-                       corpus.hash(), settings_.corpus_hash);
-    }
     resume();
   }
 
@@ -233,7 +229,18 @@ class LmTraining {
 
 LmOutcome train_lm(const RunSpec& spec, const Corpus& corpus, const LmRunOptions& options, const LmCallbacks& callbacks,
                    Collective& ranks) {
+  check_lm(spec, corpus);
   return LmTraining(spec, corpus, options, callbacks, ranks).run();
+}
+
+void check_lm(const RunSpec& spec, const Corpus& corpus) {
+  const LmSettings settings = read_lm_settings(spec);
+  if (corpus.hash() != settings.corpus_hash) {
+    throw UsageError("the corpus has the hash {}, the run was made with {}; give it the corpus it was made with",
+                     corpus.hash(), settings.corpus_hash);
+  }
+  for (const Split split : {Split::train, Split::validation}) Sequences(corpus, split, settings.context);
+  Model::declared(settings.model);
 }
 
 std::int64_t default_micro_batch(const LmSettings& settings) {

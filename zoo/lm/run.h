@@ -51,6 +51,9 @@ struct LmOutcome {
 LmOutcome train_lm(const RunSpec& spec, const Corpus& corpus, const LmRunOptions& options, const LmCallbacks& callbacks,
                    Collective& ranks);
 
+/// Throws UsageError for a record that cannot be met with this corpus, before anything is trained or written.
+void check_lm(const RunSpec& spec, const Corpus& corpus);
+
 /// Sequences of a forward and backward pass that fill the machine and not its memory.
 std::int64_t default_micro_batch(const LmSettings& settings);
 
