@@ -137,6 +137,7 @@ TEST(Bpe, NoTokenCrossesALineEndOrTheBeginOfAWord) {
 TEST(Bpe, SizesThatTheTextDoesNotAllowAreExplained) {
   EXPECT_THAT([] { train_bpe(270, some_lines()); }, ThrowsMessage<UsageError>(HasSubstr("too few pieces")));
   EXPECT_THAT([] { train_bpe(50000, some_lines()); }, ThrowsMessage<UsageError>(HasSubstr("give at most bpe:")));
+  EXPECT_THAT([] { train_bpe(260, {"short"}); }, ThrowsMessage<UsageError>(HasSubstr("take 263")));
   EXPECT_THROW(train_bpe(300, {}), UsageError);
   EXPECT_THROW(train_bpe(300, {"\t"}), UsageError);
 }
