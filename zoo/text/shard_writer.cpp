@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+constexpr std::size_t flush_bytes = std::size_t{1} << 20;
+
 [[noreturn]] void fail(const fs::path& path, int error) {
   throw Error(
       "cannot write '{}': {}; what was done is kept, and zoo lm prepare with the same arguments goes on with it",
@@ -41,6 +43,19 @@ struct ShardWriter::OpenShard {
   OpenShard(const OpenShard&) = delete;
   OpenShard& operator=(const OpenShard&) = delete;
 
+  // Adds tokens after those that the file has, in large parts: a document may be a few tokens.
+  void append(std::span<const std::byte> bytes) {
+    XXH3_64bits_update(state, bytes.data(), bytes.size());
+    pending.insert(pending.end(), bytes.begin(), bytes.end());
+    if (pending.size() >= flush_bytes) flush();
+  }
+
+  void flush() {
+    write(length, pending);
+    length += std::ssize(pending);
+    pending.clear();
+  }
+
   void write(std::int64_t offset, std::span<const std::byte> bytes) const {
     while (!bytes.empty()) {
       const ssize_t done = ::pwrite(descriptor, bytes.data(), bytes.size(), static_cast<off_t>(offset));
@@ -53,13 +68,16 @@ struct ShardWriter::OpenShard {
 
   void write_header(const ShardHeader& header) const { write(0, std::as_bytes(std::span(&header, 1))); }
 
-  void sync() const {
+  void sync() {
+    flush();
     if (::fsync(descriptor) != 0) fail(path, errno);
   }
 
   fs::path path;
   int descriptor;
   XXH3_state_t* state;
+  std::int64_t length = sizeof(ShardHeader);  // of the file
+  std::vector<std::byte> pending;             // what follows
 };
 
 ShardWriter::ShardWriter(std::string folder, Split split, std::uint32_t token_bytes, std::int64_t shard_tokens,
@@ -116,6 +134,7 @@ void ShardWriter::restore() {
     XXH3_64bits_update(open_->state, block.data(), static_cast<std::size_t>(got));
     at += got;
   }
+  open_->length = length;
 }
 
 void ShardWriter::append(std::span<const std::int32_t> tokens) {
@@ -132,8 +151,7 @@ void ShardWriter::append(std::span<const std::int32_t> tokens) {
       // The low bytes of a little-endian number come first.
       std::memcpy(bytes.data() + i * token_bytes_, &tokens[i], token_bytes_);
     }
-    open_->write(std::int64_t{sizeof(ShardHeader)} + progress_.unfinished * token_bytes_, bytes);
-    XXH3_64bits_update(open_->state, bytes.data(), bytes.size());
+    open_->append(bytes);
     progress_.unfinished += static_cast<std::int64_t>(count);
     progress_.info.tokens += static_cast<std::int64_t>(count);
     tokens = tokens.subspan(count);

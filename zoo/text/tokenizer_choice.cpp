@@ -89,8 +89,6 @@ std::unique_ptr<Tokenizer> TokenizerChoice::make(const PrepareSettings& settings
       given_->save(settings.out);
     } else {
       const std::vector<std::string> lines = sample_lines(settings, scanned, reading);
-      if (lines.empty())
-        throw UsageError("--tokenizer {} has no text to be trained on; give more --tokenizer-bytes", name_);
       std::int64_t bytes = 0;
       for (const std::string& line : lines) bytes += std::ssize(line);
       observer.note(fmt::format("training {} on {} of the text", name_, human_bytes(bytes)));

@@ -2,6 +2,7 @@
 
 #include <sentencepiece_trainer.h>
 
+#include <algorithm>
 #include <unordered_map>
 
 #include "zoo/core/error.h"
@@ -37,7 +38,7 @@ std::string number_after(const std::string& message, const std::string& mark) {
       !least.empty()) {
     throw UsageError("bpe:{} has too few pieces for this text: its characters and the 256 bytes take {}", size, least);
   }
-  if (const std::string most = number_after(message, "<= "); !most.empty()) {
+  if (const std::string most = number_after(message, "set it to a value <= "); !most.empty()) {
     throw UsageError("bpe:{} has more pieces than this text makes: give at most bpe:{}, or more text", size, most);
   }
   throw UsageError("SentencePiece cannot train bpe:{} on this text: {}", size, message);
@@ -46,7 +47,7 @@ std::string number_after(const std::string& message, const std::string& mark) {
 }  // namespace
 
 std::string train_bpe(std::int64_t size, const std::vector<std::string>& lines) {
-  std::size_t longest = 1;
+  std::size_t longest = 4192;  // SentencePiece's own default, and not less than the 10 that it takes at least
   for (const std::string& line : lines) longest = std::max(longest, line.size());
   const std::unordered_map<std::string, std::string> settings = {
       {"minloglevel", "3"},
@@ -63,6 +64,7 @@ std::string train_bpe(std::int64_t size, const std::vector<std::string>& lines) 
       {"bos_id", "-1"},
       {"pad_id", "-1"},
   };
+  if (lines.empty()) throw UsageError("bpe:{} has no text to be trained on", size);
   LineIterator iterator(lines);
   std::string model;
   const sentencepiece::util::Status status = sentencepiece::SentencePieceTrainer::Train(settings, &iterator, &model);
