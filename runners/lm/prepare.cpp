@@ -159,6 +159,16 @@ void summarise(const std::string& folder, const CorpusInfo& info) {
   fmt::print("  tokenizer   {}, {} tokens in the vocabulary\n  hash        {}\n", info.tokenizer, info.vocab_size,
              info.hash);
   if (info.splits[1].tokens == 0) fmt::print("  There is no validation split (--validation 0).\n");
+  // A few documents cannot be split as finely as was asked.
+  const double text = static_cast<double>(info.splits[0].bytes + info.splits[1].bytes);
+  const double share = static_cast<double>(info.splits[1].bytes) / text;
+  constexpr double much = 0.3;
+  if (share > much) {
+    fmt::print(
+        "  The validation split has {:.0f}% of the text, since documents stay whole and are few; another --seed\n"
+        "  chooses others, --separator cuts files into documents, and one file alone is split at a line.\n",
+        100 * share);
+  }
   fmt::print("zoo lm train --corpus {} trains on it.\n", shell_command({folder}));
 }
 
