@@ -209,7 +209,9 @@ TEST_F(LmPrepare, TwoAtOnceDoNotShareAFolder) {
   EXPECT_TRUE(code == 0 || second.exit_code == 0) << first.errors() << second.error;
   for (const auto& [exit_code, error] : {std::pair{code, first.errors()}, std::pair{second.exit_code, second.error}}) {
     EXPECT_THAT(exit_code, AnyOf(0, 2)) << error;
-    if (exit_code == 2) EXPECT_THAT(error, HasSubstr("another zoo lm prepare is at work"));
+    if (exit_code == 2) {
+      EXPECT_THAT(error, HasSubstr("another zoo lm prepare is at work"));
+    }
   }
 }
 
