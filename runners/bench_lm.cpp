@@ -36,7 +36,7 @@ po::options_description describe_options() {
       ("timed-steps", po::value<std::string>(), "optimizer steps to time, 0: none (3)")                  //
       ("prompt", po::value<std::string>(), "tokens read before generation (16)")                         //
       ("generate", po::value<std::string>(), "tokens to generate and time, one sequence; 0: none (64)")  //
-      ("profile", po::bool_switch(), "also tell where the time of a step goes, by op")                   //
+      ("profile", po::bool_switch(), "also tell where the time goes, by op; with --timed-steps 0 that of generation")                   //
       ("json", po::bool_switch(), "print one JSON object");
   options.add(lm_choice_options()).add(lm_run_options());
   options.add_options()("help", po::bool_switch(), "this text");
@@ -115,9 +115,12 @@ void print(const LmMeasurement& measured, const nlohmann::json& report) {
     fmt::print("share of it       {:>12.2f}\n", number("read_share"));
   }
   if (measured.profile.empty()) return;
-  const double steps = static_cast<double>(measured.step_seconds.size());
-  const double total = std::accumulate(measured.step_seconds.begin(), measured.step_seconds.end(), 0.0);
-  fmt::print("\n{:<28} {:<9} {:>10} {:>10} {:>7} {:>9}\n", "op", "pass", "calls/step", "ms/step", "share", "GFLOP/s");
+  const auto& samples = measured.step_seconds.empty() ? measured.token_seconds : measured.step_seconds;
+  const double steps = static_cast<double>(samples.size());
+  const double total = std::accumulate(samples.begin(), samples.end(), 0.0);
+  const char* unit = measured.step_seconds.empty() ? "token" : "step";
+  fmt::print("\n{:<28} {:<9} {:>10} {:>10} {:>7} {:>9}\n", "op", "pass", fmt::format("calls/{}", unit),
+             fmt::format("ms/{}", unit), "share", "GFLOP/s");
   for (const Profile::Entry& entry : measured.profile) {
     fmt::print("{:<28} {:<9} {:>10.4g} {:>10.2f} {:>6.1f}% {:>9.1f}\n", entry.name, entry.pass,
                static_cast<double>(entry.calls) / steps, 1e3 * entry.seconds / steps, 100 * entry.seconds / total,

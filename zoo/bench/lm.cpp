@@ -95,11 +95,14 @@ LmMeasurement measure_lm(const LmSettings& settings, const LmExecution& executio
     Clock::time_point last = Clock::now();
     const GenerateOptions options{.sampling = {.temperature = 0}, .max_tokens = benchmark.generate + 1};
     const std::uint64_t number[] = {0};
+    std::optional<Profile> profile;
+    if (benchmark.profile && benchmark.steps == 0) profile.emplace();
     generate(trainer.model(), {random_tokens(benchmark.prompt, settings.model.vocab_size, 0)}, number, options,
              [&](std::size_t, std::int32_t) {
                measured.token_seconds.push_back(std::chrono::duration<double>(Clock::now() - last).count());
                last = Clock::now();
              });
+    if (profile) measured.profile = profile->entries();
     measured.token_seconds.erase(measured.token_seconds.begin());  // the prompt's
     const NoTape off;
     ModelState state = trainer.model().initial_state(1);

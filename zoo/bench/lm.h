@@ -14,7 +14,7 @@ struct LmBenchmark {
   std::int64_t steps = 3;      ///< optimizer steps timed, after one that is not
   std::int64_t prompt = 16;    ///< tokens read before generation
   std::int64_t generate = 64;  ///< tokens generated and timed, one sequence; 0: none
-  bool profile = false;        ///< also where the time of the steps goes
+  bool profile = false;        ///< also where the time goes: of the steps, or without any of generation
 };
 
 struct LmMeasurement {

@@ -12,6 +12,7 @@
 #include "zoo/core/foreign_code.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/pool.h"
+#include "zoo/cpu/gemv.h"
 
 namespace zoo::cpu {
 
@@ -167,6 +168,9 @@ void fill_with_bias(const MatmulShape& shape, const T* bias, T* c) {
 void matmul(const MatmulShape& shape, const float* a, const float* b, const float* bias, float* c) {
   if (empty(shape)) return;
   if (shape.k == 0) return fill_with_bias(shape, bias, c);
+  if (shape.batch == 1 && shape.m == 1 && shape.transpose_b && !shape.accumulate) {
+    return gemv(b, a, shape.bias ? bias : nullptr, shape.n, shape.k, c);
+  }
   const int count = threads_for(shape);
   const ThreadsOfProduct scope(count);
   cached(shape, count).run(a, b, bias, c);
