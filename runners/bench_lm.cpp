@@ -36,7 +36,8 @@ po::options_description describe_options() {
       ("timed-steps", po::value<std::string>(), "optimizer steps to time, 0: none (3)")                  //
       ("prompt", po::value<std::string>(), "tokens read before generation (16)")                         //
       ("generate", po::value<std::string>(), "tokens to generate and time, one sequence; 0: none (64)")  //
-      ("profile", po::bool_switch(), "also tell where the time goes, by op; with --timed-steps 0 that of generation")                   //
+      ("profile", po::bool_switch(),
+       "also tell where the time goes, by op; with --timed-steps 0 that of generation")  //
       ("json", po::bool_switch(), "print one JSON object");
   options.add(lm_choice_options()).add(lm_run_options());
   options.add_options()("help", po::bool_switch(), "this text");

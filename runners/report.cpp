@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "runners/command.h"
+#include "runners/lm/compare_runs.h"
 #include "zoo/core/error.h"
 #include "zoo/io/merge_runs.h"
 #include "zoo/io/store.h"
@@ -75,7 +76,15 @@ int run(std::span<const std::string> arguments) {
   }
   std::vector<std::vector<Run>> stores;
   for (const std::string& store : request->stores) stores.push_back(Store(store, Store::Mode::read).runs());
-  const std::vector<Run> runs = merge_runs(std::move(stores));
+  std::vector<Run> runs = merge_runs(std::move(stores));
+  const auto is_sweep = [](const Run& run) { return run.spec.setting.value("task", "") != "lm"; };
+  const auto models = std::ranges::stable_partition(runs, is_sweep);
+  if (!models.empty()) {
+    const bool alone = models.size() == runs.size();
+    show_recorded({models.begin(), models.end()}, alone ? request->out : request->out + "/lm");
+    if (alone) return 0;
+    runs.erase(models.begin(), models.end());
+  }
   fmt::print("{}\n", report::format_table(report::summarise(runs), terminal_width(STDOUT_FILENO)));
   const report::ReportFiles files = report::write_report(
       runs, request->out, "", [](const std::string& warning) { fmt::print(stderr, "zoo: {}\n", warning); });

@@ -74,6 +74,10 @@ Run find_run(const Request& request) {
     throw UsageError("run {} has no results to compare with: it is recorded as {}", request.id,
                      status_name(run->status));
   }
+  if (run->spec.setting.value("task", "") == "lm") {
+    throw UsageError("run {} is of a language model; the command that made it makes it again with another --out: {}",
+                     request.id, run->environment.value("command", "zoo lm train"));
+  }
   return *run;
 }
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <span>
 #include <sstream>
@@ -60,31 +61,15 @@ LmRunRecord read_run(const fs::path& folder) {
     throw UsageError("{} is no folder of a run of zoo lm: it has no run.json that says so", folder.string());
   }
   const auto id = record["id"].get<std::string>();
-  for (const fs::path& path : {folder / "runs.db", folder.parent_path() / "runs.db"}) {
-    if (!fs::exists(path)) continue;
+  const fs::path recorded = record.value("store", "");
+  // Where it was, or where it is after the folders were moved.
+  for (const fs::path& path : {recorded, folder / "runs.db", folder.parent_path() / "runs.db"}) {
+    if (path.empty() || !fs::exists(path)) continue;
     const Store store(path.string(), Store::Mode::read);
     if (const auto run = store.find(id)) return read_lm_run(*run, folder);
   }
-  throw UsageError("the store of run {} ({}) is neither in its folder nor beside it (runs.db)", id, folder.string());
-}
-
-// Runs of one layer with the same options are its seeds.
-std::vector<LmSubject> read_subjects(const std::vector<std::string>& folders) {
-  std::vector<LmSubject> subjects;
-  for (const std::string& folder : folders) {
-    LmRunRecord record = read_run(fs::path(folder));
-    const auto same = std::ranges::find_if(subjects, [&](const LmSubject& subject) {
-      return subject.runs.front().run.spec.subject == record.run.spec.subject;
-    });
-    if (same != subjects.end()) {
-      same->runs.push_back(std::move(record));
-      continue;
-    }
-    const auto layer = record.run.spec.subject.at("layer").get<std::string>();
-    const bool taken = std::ranges::any_of(subjects, [&](const LmSubject& one) { return one.label == layer; });
-    subjects.push_back({.label = taken ? fmt::format("{} ({})", layer, folder) : layer, .runs = {std::move(record)}});
-  }
-  return subjects;
+  throw UsageError("the store of run {} ({}) is neither where it was ({}) nor in the folder or beside it (runs.db)", id,
+                   folder.string(), recorded.string());
 }
 
 int run(std::span<const std::string> arguments) {
@@ -100,7 +85,12 @@ int run(std::span<const std::string> arguments) {
   if (values.contains("runs")) {
     if (values.contains("layers"))
       throw UsageError("--layers and --runs are two ways to say what is compared; give one");
-    const auto subjects = read_subjects(split_list("--runs", values["runs"].as<std::string>()));
+    std::vector<LmRunRecord> records;
+    for (const std::string& folder : split_list("--runs", values["runs"].as<std::string>())) {
+      records.push_back(read_run(folder));
+    }
+    std::vector<LmSubject> subjects;
+    for (auto& group : group_comparable(std::move(records))) std::ranges::move(group, std::back_inserter(subjects));
     check_comparable(subjects);
     show_comparison(subjects, "Language models compared", out, command);
     return 0;

@@ -56,4 +56,17 @@ int compare_planned(Collective& ranks, const std::vector<LmPlanned>& planned, co
   return failed > 0 ? 1 : 0;
 }
 
+void show_recorded(const std::vector<Run>& runs, const std::filesystem::path& out) {
+  std::vector<LmRunRecord> records;
+  for (const Run& run : runs) {
+    // The log lies where the run was made; where it is gone there are no curves.
+    const auto folder = run.environment.is_object() ? run.environment.value("folder", "") : std::string();
+    records.push_back(read_lm_run(run, folder));
+  }
+  const auto groups = group_comparable(std::move(records));
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    show_comparison(groups[i], "Language models", groups.size() == 1 ? out : out / fmt::format("lm-{}", i + 1), "");
+  }
+}
+
 }  // namespace zoo

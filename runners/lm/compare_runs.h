@@ -28,4 +28,8 @@ int compare_planned(Collective& ranks, const std::vector<LmPlanned>& planned, co
 void show_comparison(const std::vector<LmSubject>& subjects, const std::string& title, const std::filesystem::path& out,
                      const std::string& command);
 
+/// Tables and reports of all language models among these runs, which may have several settings: in `out`, or where
+/// there are more than one, in out/lm-1, out/lm-2 and so on.
+void show_recorded(const std::vector<Run>& runs, const std::filesystem::path& out);
+
 }  // namespace zoo

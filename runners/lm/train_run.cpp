@@ -25,12 +25,16 @@ namespace fs = std::filesystem;
 using nlohmann::json;
 
 // A folder belongs to one run, whose record lies in it as run.json: another's checkpoints and log would be mixed up.
-void claim_folder(const fs::path& folder, const RunSpec& spec) {
+void claim_folder(const fs::path& folder, const RunSpec& spec, const fs::path& store) {
   std::error_code failure;
   fs::create_directories(folder, failure);
   if (failure) throw UsageError("cannot make the folder {}: {}", folder.string(), failure.message());
   const fs::path path = folder / "run.json";
-  const json record = {{"id", spec.id()}, {"subject", spec.subject}, {"axes", spec.axes}, {"setting", spec.setting}};
+  const json record = {{"id", spec.id()},
+                       {"subject", spec.subject},
+                       {"axes", spec.axes},
+                       {"setting", spec.setting},
+                       {"store", fs::absolute(store).lexically_normal().string()}};
   std::ifstream file(path);
   if (!file) {
     write_file_atomically(path, record.dump(2) + "\n");
@@ -52,7 +56,7 @@ void claim_folder(const fs::path& folder, const RunSpec& spec) {
 
 }  // namespace
 
-LmJob::LmJob(Collective& ranks, const std::string& store_path) : ranks_(&ranks) {
+LmJob::LmJob(Collective& ranks, const std::string& store_path) : ranks_(&ranks), store_path_(store_path) {
   if (!leads()) return;
   std::error_code ignored;  // the store says what is wrong with its folder
   const fs::path folder = fs::path(store_path).parent_path();
@@ -75,7 +79,7 @@ Run LmJob::make(const RunSpec& spec, const Corpus& corpus, const fs::path& folde
   const std::string id = spec.id();
   std::optional<Run> known;
   if (leads()) {
-    claim_folder(folder, spec);
+    claim_folder(folder, spec, store_path_);
     known = store_->find(id);
   }
   const RunStatus before = share(known ? known->status : RunStatus::running);

@@ -33,6 +33,7 @@ class LmJob {
   RunStatus share(RunStatus status);
 
   Collective* ranks_;
+  std::string store_path_;
   std::optional<StoreLock> lock_;
   std::optional<Store> store_;
 };

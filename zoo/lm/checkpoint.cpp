@@ -70,9 +70,10 @@ json read_state(const fs::path& checkpoint) {
   const fs::path path = checkpoint / "state.json";
   std::ifstream file(path);
   if (!file) {
-    throw UsageError("{} is no checkpoint: it has neither a state.json, as zoo lm train writes it, nor a config.json of "
-                     "a public model",
-                     checkpoint.string());
+    throw UsageError(
+        "{} is no checkpoint: it has neither a state.json, as zoo lm train writes it, nor a config.json of "
+        "a public model",
+        checkpoint.string());
   }
   json state = json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (!state.is_object() || state.value("format", json()) != json(format_name) ||

@@ -1,5 +1,6 @@
 #include "zoo/lm/comparison.h"
 
+#include <algorithm>
 #include <cmath>
 #include <fstream>
 #include <map>
@@ -101,6 +102,33 @@ LmRunRecord read_lm_run(const Run& run, const std::filesystem::path& folder) {
     }
   }
   return record;
+}
+
+std::vector<std::vector<LmSubject>> group_comparable(std::vector<LmRunRecord> records) {
+  std::vector<std::vector<LmSubject>> groups;
+  for (LmRunRecord& record : records) {
+    const RunSpec& spec = record.run.spec;
+    const auto fits = [&](const std::vector<LmSubject>& group) {
+      RunSpec other = group.front().runs.front().run.spec;
+      other.axes["seed"] = spec.axes.at("seed");
+      return lm_differences(other, spec).empty();
+    };
+    auto group = std::ranges::find_if(groups, fits);
+    if (group == groups.end()) group = groups.emplace(groups.end());
+    const auto same = std::ranges::find_if(
+        *group, [&](const LmSubject& subject) { return subject.runs.front().run.spec.subject == spec.subject; });
+    if (same != group->end()) {
+      same->runs.push_back(std::move(record));
+      continue;
+    }
+    const auto layer = spec.subject.at("layer").get<std::string>();
+    const auto namesakes = std::ranges::count_if(
+        *group, [&](const LmSubject& subject) { return subject.runs.front().run.spec.subject.at("layer") == layer; });
+    group->push_back({.label = namesakes > 0 ? fmt::format("{} ({})", layer, namesakes + 1) : layer,
+                      .published = "",
+                      .runs = {std::move(record)}});
+  }
+  return groups;
 }
 
 void check_comparable(std::span<const LmSubject> subjects, bool backbones) {

@@ -29,6 +29,11 @@ struct LmSubject {
   std::vector<LmRunRecord> runs;  ///< one for each seed
 };
 
+/// Sorts runs into subjects, those of a layer with the same options being its seeds, and the subjects into groups that
+/// may stand in one table, in the order of their first runs. Labels are the layers' names, with a number where that is
+/// taken in the group.
+std::vector<std::vector<LmSubject>> group_comparable(std::vector<LmRunRecord> records);
+
 /// A mean with its 95% interval: over seeds where there are several, else over the sequences of the evaluation.
 struct LmFigure {
   double value = 0;
