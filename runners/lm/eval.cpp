@@ -12,6 +12,7 @@
 #include "zoo/lm/checkpoint.h"
 #include "zoo/lm/evaluation.h"
 #include "zoo/sweep/text.h"
+#include "zoo/text/tokenizer_file.h"
 
 namespace zoo {
 namespace {
@@ -102,11 +103,15 @@ int run(std::span<const std::string> arguments) {
   const Request request = parse(values);
   const Corpus corpus(request.corpus);
   const LoadedLm loaded = load_lm(request.checkpoint);
-  if (corpus.tokenizer().vocab_size() > loaded.spec.vocab_size) {
+  const bool other_tokens =
+      !loaded.tokenizer_digest.empty() && loaded.tokenizer_digest != tokenizer_digest(request.corpus);
+  if (other_tokens || corpus.tokenizer().vocab_size() > loaded.spec.vocab_size) {
     throw UsageError(
-        "the corpus {} has {} different tokens ({}), the model of {} knows {}: they do not belong together",
-        request.corpus, corpus.tokenizer().vocab_size(), corpus.tokenizer().name(), request.checkpoint,
-        loaded.spec.vocab_size);
+        "the tokens of {} ({}, {} of them) are not those that the model of {} was trained on{}; prepare the "
+        "text with the model's tokenizer",
+        request.corpus, corpus.tokenizer().name(), corpus.tokenizer().vocab_size(), request.checkpoint,
+        loaded.tokenizer ? fmt::format(" ({}, {})", loaded.tokenizer->name(), loaded.spec.vocab_size)
+                         : fmt::format(" ({})", loaded.spec.vocab_size));
   }
   const std::int64_t context = request.context > 0 ? request.context : loaded.spec.max_length;
   const Sequences sequences(corpus, request.split, context);

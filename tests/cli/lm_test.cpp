@@ -1,6 +1,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <iterator>
+
 #include "tests/cli/background.h"
 #include "tests/cli/small_lm.h"
 
@@ -75,6 +77,50 @@ TEST_F(Lm, AnInterruptLeavesACheckpoint) {
   EXPECT_EQ(process.wait(), 130);
   EXPECT_THAT(process.errors(), HasSubstr("to go on"));
   EXPECT_FALSE(fs::is_empty(directory_ / "run/checkpoints"));
+}
+
+TEST_F(Lm, AFullDiskLeavesTheCheckpointBeforeAndTheNextCallGoesOn) {
+  const auto wide = [&](const std::string& name) {
+    Arguments arguments = train(name) + Arguments{"--checkpoint-every", "1"};
+    *std::next(std::ranges::find(arguments, "--d-model")) = "64";
+    *std::next(std::ranges::find(arguments, "--steps")) = "60";
+    return arguments;
+  };
+  ASSERT_EQ(run_zoo(wide("whole")).exit_code, 0);
+  const fs::path checkpoints = directory_ / "full/checkpoints";
+  {
+    Background process(wide("full"), directory_ / "errors");
+    ASSERT_TRUE(wait_for([&] { return fs::exists(checkpoints / "step-00000003"); }));
+    process.send(SIGINT);
+    ASSERT_EQ(process.wait(), 130);
+  }
+  std::vector<fs::path> before(fs::directory_iterator(checkpoints), {});
+  ASSERT_EQ(before.size(), 2U);
+  // A limit on the size of files is refused in the same way; its signal is ignored, as a full disk sends none. The
+  // store fits, a checkpoint's moments do not.
+  const std::string script = "trap '' XFSZ; ulimit -f 300; exec \"$0\" \"$@\"";
+  const ProcessResult full =
+      run_process({.arguments = Arguments{"/bin/bash", "-c", script, ZOO_COMMAND} + wide("full")});
+  EXPECT_EQ(full.exit_code, 1);
+  EXPECT_THAT(full.error, HasSubstr("optimizer.safetensors"));
+  for (const fs::path& checkpoint : before) EXPECT_TRUE(fs::exists(checkpoint / "state.json"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(checkpoints), {}), 2);  // and nothing half written
+  const ProcessResult next = run_zoo(wide("full"));
+  ASSERT_EQ(next.exit_code, 0) << next.error;
+  EXPECT_THAT(next.error, HasSubstr("goes on after step"));
+  EXPECT_EQ(model("full", "00000060"), model("whole", "00000060"));
+}
+
+TEST_F(Lm, EvaluatesOnTheTokensItWasTrainedOnOnly) {
+  ASSERT_EQ(run_zoo(train("run")).exit_code, 0);
+  ASSERT_EQ(run_zoo({"lm", "prepare", "--text", directory_ / "text0", directory_ / "text1", "--tokenizer", "bpe:290",
+                     "--validation", "0.5", "--out", directory_ / "other"})
+                .exit_code,
+            0);
+  const ProcessResult result =
+      run_zoo({"lm", "eval", "--checkpoint", directory_ / "run", "--corpus", directory_ / "other"});
+  EXPECT_EQ(result.exit_code, 2);
+  EXPECT_THAT(result.error, AllOf(HasSubstr("bpe:290"), HasSubstr("byte")));
 }
 
 TEST_F(Lm, ComparesWhatIsAlikeAndRefusesWhatIsNot) {

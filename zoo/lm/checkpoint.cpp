@@ -13,6 +13,7 @@
 #include "zoo/io/safetensors.h"
 #include "zoo/io/tensor_file.h"
 #include "zoo/lm/pretrained.h"
+#include "zoo/text/tokenizer_file.h"
 
 namespace zoo {
 
@@ -219,7 +220,10 @@ LoadedLm load_lm(const fs::path& folder, DType dtype) {
   check_parameters(file, Model::declared(spec));
   LoadedLm loaded{.spec = spec, .model = Model::zeros(spec, dtype), .tokenizer = nullptr};
   read_parameters(file, loaded.model.parameters());
-  if (fs::exists(checkpoint / "tokenizer.json")) loaded.tokenizer = load_tokenizer(checkpoint.string());
+  if (fs::exists(checkpoint / "tokenizer.json")) {
+    loaded.tokenizer = load_tokenizer(checkpoint.string());
+    loaded.tokenizer_digest = tokenizer_digest(checkpoint.string());
+  }
   return loaded;
 }
 

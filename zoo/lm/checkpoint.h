@@ -46,6 +46,7 @@ struct LoadedLm {
   ModelSpec spec;
   Model model;
   std::unique_ptr<Tokenizer> tokenizer;  ///< nullptr when the folder has none
+  std::string tokenizer_digest = {};     ///< of its files, "" when there are none: what tells two tokenizers apart
 };
 
 /// Loads a checkpoint, the newest one of a run's folder, or a public one (zoo/lm/pretrained.h). Throws UsageError,
