@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/program_options.hpp>
 #include <optional>
 #include <span>
@@ -78,12 +79,12 @@ int run(std::span<const std::string> arguments) {
   for (const std::string& store : request->stores) stores.push_back(Store(store, Store::Mode::read).runs());
   std::vector<Run> runs = merge_runs(std::move(stores));
   const auto is_sweep = [](const Run& run) { return run.spec.setting.value("task", "") != "lm"; };
-  const auto models = std::ranges::stable_partition(runs, is_sweep);
-  if (!models.empty()) {
-    const bool alone = models.size() == runs.size();
-    show_recorded({models.begin(), models.end()}, alone ? request->out : request->out + "/lm");
+  const auto models = std::stable_partition(runs.begin(), runs.end(), is_sweep);
+  if (models != runs.end()) {
+    const bool alone = models == runs.begin();
+    show_recorded({models, runs.end()}, alone ? request->out : request->out + "/lm");
     if (alone) return 0;
-    runs.erase(models.begin(), models.end());
+    runs.erase(models, runs.end());
   }
   fmt::print("{}\n", report::format_table(report::summarise(runs), terminal_width(STDOUT_FILENO)));
   const report::ReportFiles files = report::write_report(
