@@ -41,9 +41,27 @@ void LmProgress::step(const LmStep& step) {
   next_draw_ = step.seconds + (terminal_ ? terminal_interval : plain_interval);
   const double pace = (step.seconds - first_seconds_) / static_cast<double>(step.step - first_);
   const double fraction = static_cast<double>(step.step) / static_cast<double>(steps_);
-  std::string line = fmt::format("{} {} step {}/{}, loss {:.4f}, {:.0f} tokens/s, {} left", progress_bar(fraction, 10),
-                                 name_, step.step, steps_, step.loss, step.tokens_per_second,
-                                 human_seconds(pace * static_cast<double>(steps_ - step.step)));
+  last_ = fmt::format(", loss {:.4f}, {:.0f} tokens/s, {} left", step.loss, step.tokens_per_second,
+                      human_seconds(pace * static_cast<double>(steps_ - step.step)));
+  draw(fmt::format("{} {} step {}/{}{}", progress_bar(fraction, 10), name_, step.step, steps_, last_));
+}
+
+void LmProgress::part(std::int64_t step, std::int64_t done, std::int64_t all) {
+  const auto now = std::chrono::steady_clock::now();
+  const auto interval = std::chrono::duration<double>(terminal_ ? terminal_interval : plain_interval);
+  const auto next = now + std::chrono::duration_cast<std::chrono::steady_clock::duration>(interval);
+  // A step that takes less than that shows itself.
+  if (done == 0) next_part_ = next;
+  if (now < next_part_) return;
+  next_part_ = next;
+  const double fraction = (static_cast<double>(step - 1) + static_cast<double>(done) / static_cast<double>(all)) /
+                          static_cast<double>(steps_);
+  draw(fmt::format("{} {} step {}/{}, sequence {} of {}{}", progress_bar(fraction, 10), name_, step, steps_, done, all,
+                   last_));
+}
+
+void LmProgress::draw(const std::string& text) {
+  std::string line = text;
   const std::size_t width = terminal_ ? terminal_width(STDERR_FILENO) : 0;
   if (width > 0 && line.size() >= width) line.resize(width - 1);
   fmt::print(stderr, "{}{}{}", terminal_ ? "\r\033[K" : "", line, terminal_ ? "" : "\n");

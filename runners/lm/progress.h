@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 
@@ -19,10 +20,13 @@ class LmProgress {
 
   void begin(std::int64_t done);
   void step(const LmStep& step);
+  /// Within a step, so many of its sequences are done.
+  void part(std::int64_t step, std::int64_t done, std::int64_t all);
   void evaluation(const LmEvaluation& evaluation);
   void note(const std::string& line);
 
  private:
+  void draw(const std::string& line);
   void erase() const;
 
   std::string name_;
@@ -30,6 +34,8 @@ class LmProgress {
   std::int64_t first_ = 0;    // steps that were done before
   double first_seconds_ = 0;  // of training, then
   double next_draw_ = 0;
+  std::string last_;  // what the last step had to say
+  std::chrono::steady_clock::time_point next_part_;
   bool terminal_;
 };
 

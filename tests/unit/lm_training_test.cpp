@@ -92,6 +92,7 @@ TEST_F(LmTraining, GoesOnBitForBit) {
     std::int64_t done = 0;
     const LmCallbacks callbacks{.begin = {},
                                 .step = [&](const LmStep& step) { done = step.step; },
+                                .part = {},
                                 .evaluation = {},
                                 .stop_requested = [&] { return done == stop; }};
     EXPECT_EQ(train(spec, name, {.micro_batch = 4}, callbacks).status, RunStatus::interrupted);
@@ -119,6 +120,7 @@ TEST_F(LmTraining, GoesOnFromTheOneBeforeWhenACheckpointIsDamaged) {
   train(spec, "damaged", {.micro_batch = 4},
         {.begin = {},
          .step = [&](const LmStep& step) { done = step.step; },
+         .part = {},
          .evaluation = {},
          .stop_requested = [&] { return done == 4; }});
   const auto checkpoints = list_lm_checkpoints(directory_ / "damaged/checkpoints");
@@ -136,6 +138,26 @@ TEST_F(LmTraining, GoesOnFromTheOneBeforeWhenACheckpointIsDamaged) {
   EXPECT_EQ(began, 3);
   EXPECT_THAT(warning, HasSubstr("optimizer.safetensors"));
   expect_same_bits(load("damaged").model, load("whole").model);
+}
+
+TEST_F(LmTraining, GivesUpAStepThatIsInterruptedAndMakesItAgain) {
+  const RunSpec spec = plan_lm("attention", small_choices(), identity_of(corpus_));
+  train(spec, "whole", {.micro_batch = 1});
+  bool stop = false;
+  const LmCallbacks callbacks{.begin = {},
+                              .step = {},
+                              .part =
+                                  [&](std::int64_t step, std::int64_t done, std::int64_t all) {
+                                    EXPECT_EQ(all, 4);
+                                    stop = step == 3 && done == 2;
+                                  },
+                              .evaluation = {},
+                              .stop_requested = [&] { return stop; }};
+  const LmOutcome outcome = train(spec, "stopped", {.micro_batch = 1}, callbacks);
+  EXPECT_EQ(outcome.status, RunStatus::interrupted);
+  EXPECT_EQ(outcome.summary.at("epochs"), 2);
+  EXPECT_EQ(train(spec, "stopped", {.micro_batch = 1}).status, RunStatus::done);
+  expect_same_bits(load("stopped").model, load("whole").model);
 }
 
 TEST_F(LmTraining, DoesNotDependOnTheMicroBatchOrOnRecomputation) {

@@ -45,20 +45,16 @@ class LmTraining {
     reset_pool_peak();
     last_checkpoint_ = Clock::now();
     while (position_.step < settings_.steps) {
-      const LmStep step = train_step();
+      const std::optional<LmStep> ended = train_step();
+      if (!ended) return interrupted();
+      const LmStep& step = *ended;
       if (!std::isfinite(step.loss)) return diverged();
       if (leads()) {
         log_->add(step);
         if (callbacks_.step) callbacks_.step(step);
         if (step.step % settings_.evaluate_every == 0 && step.step < settings_.steps) evaluate(step);
       }
-      if (stop_requested()) {
-        checkpoint();
-        return {.status = RunStatus::interrupted,
-                .message = fmt::format("stopped after step {} of {}", position_.step, settings_.steps),
-                .summary = summary(),
-                .slices = {}};
-      }
+      if (stop_requested()) return interrupted();
       if (checkpoint_due()) checkpoint();
     }
     return finish();
@@ -93,7 +89,8 @@ class LmTraining {
     }
   }
 
-  LmStep train_step() {
+  // Nothing when it was given up.
+  std::optional<LmStep> train_step() {
     const std::int64_t T = settings_.context;
     const std::int64_t B = settings_.batch_sequences;
     const std::int64_t first = B * ranks_.rank() / ranks_.size();
@@ -109,7 +106,13 @@ class LmTraining {
       train_.read(order_.at(place), sequence);
       hash += hash_sequence(sequence, place);
     }
-    const LmTrainer::StepResult result = trainer_.step(tokens_, first, position_.step);
+    const auto go_on = [&](std::int64_t done) {
+      if (leads() && callbacks_.part) callbacks_.part(position_.step + 1, done, last - first);
+      // Ranks that stop at different places would wait for each other.
+      return ranks_.size() > 1 || !callbacks_.stop_requested || !callbacks_.stop_requested();
+    };
+    const LmTrainer::StepResult result = trainer_.step(tokens_, first, position_.step, go_on);
+    if (!result.ended) return std::nullopt;
     flops = flops_counted() - flops;
     ranks_.sum(std::span(&flops, 1));
     ranks_.sum(std::span(&hash, 1));
@@ -170,6 +173,14 @@ class LmTraining {
     const auto inputs = std::span(tokens_).first(static_cast<std::size_t>(settings_.context));
     trainer_.model().forward(Tensor::from<std::int32_t>({1, settings_.context}, inputs), state, {});
     return state.bytes();
+  }
+
+  LmOutcome interrupted() {
+    checkpoint();
+    return {.status = RunStatus::interrupted,
+            .message = fmt::format("stopped after step {} of {}", position_.step, settings_.steps),
+            .summary = summary(),
+            .slices = {}};
   }
 
   LmOutcome diverged() {

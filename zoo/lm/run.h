@@ -17,19 +17,21 @@ namespace zoo {
 /// What a training run of a language model tells while it goes on; each may be empty.
 struct LmCallbacks {
   /// Training begins, or goes on after so many steps.
-  std::function<void(std::int64_t done)> begin;
-  std::function<void(const LmStep&)> step;
-  std::function<void(const LmEvaluation&, const LmStep& last)> evaluation;
-  /// true: write a checkpoint and return `interrupted`.
-  std::function<bool()> stop_requested;
+  std::function<void(std::int64_t done)> begin = {};
+  std::function<void(const LmStep&)> step = {};
+  /// Within step `step` (from 1), so many of its sequences are done.
+  std::function<void(std::int64_t step, std::int64_t done, std::int64_t all)> part = {};
+  std::function<void(const LmEvaluation&, const LmStep& last)> evaluation = {};
+  /// true: write a checkpoint and return `interrupted`; a step under way is given up, but with several ranks.
+  std::function<bool()> stop_requested = {};
   /// Something that a person should know, such as a checkpoint that cannot be used.
-  std::function<void(const std::string&)> warning;
+  std::function<void(const std::string&)> warning = {};
 };
 
 /// How a run is made: nothing of this changes its result, but for the roundings of LmExecution.
 struct LmRunOptions {
   std::filesystem::path folder;  ///< of its log and its checkpoints
-  LmExecution execution;
+  LmExecution execution = {};
   int keep_checkpoints = 2;
   std::int64_t checkpoint_every = 0;  ///< steps; 0: by time alone
   std::chrono::seconds checkpoint_interval = std::chrono::minutes(5);

@@ -39,12 +39,17 @@ LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, C
   for (const Parameter& parameter : model_.parameters()) variables_.push_back(parameter.value());
 }
 
-LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step) {
+LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step,
+                                      const std::function<bool(std::int64_t done)>& go_on) {
   const std::int64_t T = settings_->context;
   const std::int64_t count = static_cast<std::int64_t>(tokens.size()) / (T + 1);
   const double all_tokens = static_cast<double>(settings_->batch_sequences * T);
   double loss = 0;
   for (std::int64_t begin = 0; begin < count; begin += execution_.micro_batch) {
+    if (go_on && !go_on(begin)) {
+      optimizer_.discard();
+      return {.ended = false};
+    }
     const std::int64_t n = std::min(execution_.micro_batch, count - begin);
     const Pairs pairs =
         pairs_of(tokens.subspan(static_cast<std::size_t>(begin * (T + 1)), static_cast<std::size_t>(n * (T + 1))), T);

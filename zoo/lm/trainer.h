@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <span>
 
@@ -25,13 +26,17 @@ class LmTrainer {
   LmTrainer(const LmSettings& settings, const LmExecution& execution, Collective& ranks);
 
   struct StepResult {
+    bool ended = true;                         ///< false: `go_on` said no, and nothing was changed
     double loss = 0;                           ///< mean over the whole batch's tokens before the update, nats
     std::optional<double> gradient_norm = {};  ///< before clipping; nothing when the settings do not clip
   };
 
   /// One optimizer step, number `step` of the run (from 0), on this rank's sequences of the batch: tokens [n (T+1)],
   /// the first of them number `first` of the batch. When the loss is not finite nothing is updated, on any rank.
-  StepResult step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step);
+  /// A step of half a million tokens can take an hour: `go_on` is asked before each micro-batch, with the sequences
+  /// done.
+  StepResult step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step,
+                  const std::function<bool(std::int64_t done)>& go_on = {});
 
   Model& model() { return model_; }
   const Model& model() const { return model_; }

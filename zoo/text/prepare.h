@@ -21,7 +21,7 @@ struct PrepareSettings {
   std::uint64_t seed = 0;    ///< of the split, and of the text that a tokenizer is trained on
   std::int64_t shard_tokens = std::int64_t{1} << 26;
   std::int64_t tokenizer_bytes = std::int64_t{1} << 25;  ///< of text that a tokenizer is trained on, at most
-  std::string command;                                   ///< for the record
+  std::string command = {};                              ///< for the record
   double save_seconds = 2;  ///< between notes of how far it is; 0: after each block of text
 };
 
