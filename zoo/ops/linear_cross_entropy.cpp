@@ -14,8 +14,8 @@ namespace zoo::ops {
 namespace {
 
 // Logits of this many rows are formed at a time: 8 MiB of float32, which the last-level cache holds between the
-// product, the softmax and the two products of the gradient. Of a large vocabulary more: each block reads and writes the
-// whole gradient of the weight, which must have enough rows to be worth that.
+// product, the softmax and the two products of the gradient. Of a large vocabulary more: each block reads and writes
+// the whole gradient of the weight, which must have enough rows to be worth that.
 std::int64_t block_rows(std::int64_t vocab) {
   return std::clamp<std::int64_t>((std::int64_t{1} << 21) / std::max<std::int64_t>(vocab, 1), 256, 1024);
 }
