@@ -77,13 +77,6 @@ std::string usage() {
   return text.str();
 }
 
-std::string needed(const po::variables_map& values, const char* name) {
-  if (!values.contains(name) || values[name].as<std::string>().empty()) {
-    throw UsageError("zoo lm ablate needs --{}; zoo lm ablate --help tells what it takes", name);
-  }
-  return values[name].as<std::string>();
-}
-
 int run(std::span<const std::string> arguments) {
   const po::variables_map values = read_arguments("zoo lm ablate", describe_options(), arguments, "ladder");
   if (values["help"].as<bool>()) {
@@ -102,8 +95,8 @@ int run(std::span<const std::string> arguments) {
   LmChoices choices = read_lm_choices(values, {"ttt"});
   std::vector<std::int64_t> seeds = {static_cast<std::int64_t>(choices.seed)};
   if (values.contains("seeds")) seeds = parse_integers("--seeds", values["seeds"].as<std::string>(), 0);
-  const Corpus corpus(needed(values, "corpus"));
-  const std::filesystem::path out = needed(values, "out");
+  const Corpus corpus(needed_option("ablate", values, "corpus"));
+  const std::filesystem::path out = needed_option("ablate", values, "out");
 
   std::vector<LmPlanned> planned;
   std::map<std::string, json> options;  // by layer: the changes so far

@@ -46,13 +46,6 @@ std::string usage() {
   return text.str();
 }
 
-std::string needed(const po::variables_map& values, const char* name) {
-  if (!values.contains(name) || values[name].as<std::string>().empty()) {
-    throw UsageError("zoo lm compare needs --{}; zoo lm compare --help tells what it takes", name);
-  }
-  return values[name].as<std::string>();
-}
-
 // The run whose folder this is, from the store in it or beside it.
 LmRunRecord read_run(const fs::path& folder) {
   std::ifstream file(folder / "run.json");
@@ -81,7 +74,7 @@ int run(std::span<const std::string> arguments) {
   std::vector<std::string> words = {"zoo", "lm", "compare"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   const std::string command = shell_command(words);
-  const fs::path out = needed(values, "out");
+  const fs::path out = needed_option("compare", values, "out");
   if (values.contains("runs")) {
     if (values.contains("layers"))
       throw UsageError("--layers and --runs are two ways to say what is compared; give one");
@@ -95,12 +88,12 @@ int run(std::span<const std::string> arguments) {
     show_comparison(subjects, "Language models compared", out, command);
     return 0;
   }
-  const auto layers = split_list("--layers", needed(values, "layers"));
+  const auto layers = split_list("--layers", needed_option("compare", values, "layers"));
   if (values.contains("seed") && values.contains("seeds")) throw UsageError("--seed and --seeds contradict; give one");
   LmChoices choices = read_lm_choices(values, layers);
   std::vector<std::int64_t> seeds = {static_cast<std::int64_t>(choices.seed)};
   if (values.contains("seeds")) seeds = parse_integers("--seeds", values["seeds"].as<std::string>(), 0);
-  const Corpus corpus(needed(values, "corpus"));
+  const Corpus corpus(needed_option("compare", values, "corpus"));
   const auto all_options = choices.layer_options;
   std::vector<LmPlanned> planned;
   for (const std::string& layer : layers) {

@@ -129,6 +129,14 @@ std::map<std::string, nlohmann::json> options_for(const std::string& layer,
   return own;
 }
 
+std::string needed_option(std::string_view command, const po::variables_map& values, const char* name) {
+  const auto text = given(values, name);
+  if (!text || text->empty()) {
+    throw UsageError("zoo lm {} needs --{}; zoo lm {} --help tells what it takes", command, name, command);
+  }
+  return *text;
+}
+
 po::options_description lm_run_options() {
   const auto text = [] { return po::value<std::string>(); };
   po::options_description options;

@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "zoo/lm/plan.h"
@@ -20,6 +21,10 @@ LmChoices read_lm_choices(const boost::program_options::variables_map& values, c
 /// What of these options is for this layer, or for parts of this hybrid.
 std::map<std::string, nlohmann::json> options_for(const std::string& layer,
                                                   const std::map<std::string, nlohmann::json>& layer_options);
+
+/// The text of an option that `zoo lm COMMAND` cannot do without. Throws UsageError when it is absent or empty.
+std::string needed_option(std::string_view command, const boost::program_options::variables_map& values,
+                          const char* name);
 
 /// The options of how a run is made: --micro-batch, --recompute, --keep, --checkpoint-every.
 boost::program_options::options_description lm_run_options();

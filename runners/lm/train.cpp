@@ -8,7 +8,6 @@
 #include "runners/lm/lm.h"
 #include "runners/lm/options.h"
 #include "runners/lm/train_run.h"
-#include "zoo/core/error.h"
 #include "zoo/lm/settings.h"
 #include "zoo/report/format.h"
 #include "zoo/sweep/text.h"
@@ -41,13 +40,6 @@ std::string usage() {
   return text.str();
 }
 
-std::string needed(const po::variables_map& values, const char* name) {
-  if (!values.contains(name) || values[name].as<std::string>().empty()) {
-    throw UsageError("zoo lm train needs --{}; zoo lm train --help tells what it takes", name);
-  }
-  return values[name].as<std::string>();
-}
-
 void show(const Run& run) {
   if (run.status == RunStatus::diverged) {
     fmt::print("diverged: {}\n", run.message);
@@ -73,14 +65,14 @@ int run(std::span<const std::string> arguments) {
     fmt::print("{}", usage());
     return 0;
   }
-  const std::string layer = needed(values, "layer");
-  const std::string folder = needed(values, "out");
+  const std::string layer = needed_option("train", values, "layer");
+  const std::string folder = needed_option("train", values, "out");
   const std::string path = values.contains("store") ? values["store"].as<std::string>() : folder + "/runs.db";
   std::vector<std::string> words = {"zoo", "lm", "train"};
   words.insert(words.end(), arguments.begin(), arguments.end());
   const std::string line = shell_command(words);
   return with_ranks([&](Collective& ranks) {
-    const Corpus corpus(needed(values, "corpus"));
+    const Corpus corpus(needed_option("train", values, "corpus"));
     const RunSpec spec = plan_lm(layer, read_lm_choices(values, {layer}), identity_of(corpus));
     const LmRunRequest request = read_lm_run_options(values);
     read_lm_settings(spec);
