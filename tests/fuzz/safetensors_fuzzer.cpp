@@ -5,15 +5,15 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <string>
 #include <vector>
 
 #include "zoo/core/error.h"
-#include "zoo/io/tensor_file.h"
+#include "zoo/io/safetensors.h"
 
 namespace {
 
@@ -23,32 +23,23 @@ fs::path path(const char* name) {
   return fs::temp_directory_path() / ("zoo-safetensors-fuzzer-" + std::to_string(::getpid()) + name);
 }
 
-bool equal(const std::vector<zoo::NamedTensor>& a, const std::vector<zoo::NamedTensor>& b) {
-  if (a.size() != b.size()) return false;
-  for (const auto& [name, tensor] : a) {
-    bool found = false;
-    for (const auto& [other_name, other] : b) {
-      if (name != other_name) continue;
-      found = tensor.dtype() == other.dtype() && tensor.shape() == other.shape() &&
-              std::memcmp(tensor.raw(), other.raw(), tensor.bytes()) == 0;
-    }
-    if (!found) return false;
-  }
-  return true;
-}
-
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::ofstream(path("-in"), std::ios::binary).write(reinterpret_cast<const char*>(data), static_cast<long>(size));
   try {
     const zoo::SafetensorsFile file(path("-in"));
-    for (const zoo::SafetensorsInfo& info : file.tensors()) {
-      if (file.read(info.name).size() != file.bytes(info.name)) std::abort();
+    std::vector<std::vector<std::byte>> values;
+    std::vector<zoo::SafetensorsEntry> entries;
+    for (const zoo::SafetensorsInfo& info : file.tensors()) values.push_back(file.read(info.name));
+    for (std::size_t i = 0; i < values.size(); ++i) entries.push_back({file.tensors()[i], values[i]});
+    zoo::write_safetensors(path("-out"), entries, file.metadata());
+    const zoo::SafetensorsFile again(path("-out"));
+    if (again.tensors().size() != values.size() || again.metadata() != file.metadata()) std::abort();
+    for (const zoo::SafetensorsEntry& entry : entries) {
+      const std::vector<std::byte> same = again.read(entry.info.name);
+      if (!(again.info(entry.info.name) == entry.info) || !std::ranges::equal(same, entry.values)) std::abort();
     }
-    const std::vector<zoo::NamedTensor> tensors = zoo::read_tensors(file);
-    zoo::write_tensors(path("-out"), tensors);
-    if (!equal(tensors, zoo::read_tensors(zoo::SafetensorsFile(path("-out"))))) std::abort();
   } catch (const zoo::UsageError&) {
   }
   return 0;
