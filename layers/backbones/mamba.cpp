@@ -64,11 +64,8 @@ class MambaBackbone final : public Backbone {
     if (const auto& before = convolutions_[block]) {
       r = r + dropout_.residual(before->conv(before->norm(r), state.backbone[block]), context, 3);
     }
-    Tensor h = run(*parts_.mixers[block], norm_[block](r), state.mixers[block], context);
-    r = read_rows(r, context) + dropout_.residual(h, context, 1);
-    if (parts_.feed_forwards.empty()) return r;
-    h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], context);
-    return r + dropout_.residual(h, context, 2);
+    return residual_halves(parts_, block, dropout_, r, state, context, norm_[block],
+                           [&](const Tensor& sum) { return norm_2_[block](sum); });
   }
 
   BackboneParts parts_;

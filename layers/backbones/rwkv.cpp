@@ -48,11 +48,9 @@ class RwkvBackbone final : public Backbone {
 
  private:
   Tensor one(std::size_t block, const Tensor& x, ModelState& state, const Context& context) {
-    Tensor h = run(*parts_.mixers[block], ln1_[block](x, context), state.mixers[block], context);
-    const Tensor r = read_rows(x, context) + dropout_.residual(h, context, 1);
-    if (parts_.feed_forwards.empty()) return r;
-    h = apply_feed_forward(*parts_.feed_forwards[block], ln2_[block](r, context), state.feed_forwards[block], context);
-    return r + dropout_.residual(h, context, 2);
+    return residual_halves(
+        parts_, block, dropout_, x, state, context, [&](const Tensor& r) { return ln1_[block](r, context); },
+        [&](const Tensor& sum) { return ln2_[block](sum, context); });
   }
 
   // LayerNorm of r, as if it had been halved so many times, but for training.

@@ -37,11 +37,8 @@ class TransformerBackbone final : public Backbone {
 
  private:
   Tensor one(std::size_t block, const Tensor& x, ModelState& state, const Context& context) {
-    Tensor h = run(*parts_.mixers[block], norm_1_[block](x), state.mixers[block], context);
-    const Tensor r = read_rows(x, context) + dropout_.residual(h, context, 1);
-    if (parts_.feed_forwards.empty()) return r;
-    h = apply_feed_forward(*parts_.feed_forwards[block], norm_2_[block](r), state.feed_forwards[block], context);
-    return r + dropout_.residual(h, context, 2);
+    return residual_halves(parts_, block, dropout_, x, state, context, norm_1_[block],
+                           [&](const Tensor& sum) { return norm_2_[block](sum); });
   }
 
   BackboneParts parts_;

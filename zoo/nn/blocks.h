@@ -75,6 +75,18 @@ class ResidualDropout {
   double residual_;
 };
 
+/// The two halves of a block, x + mixer(norm_1(x)), and with a feed-forward r + feed_forward(norm_2(r)) of that sum r.
+/// The norms are what takes a tensor and gives one.
+template <typename Norm1, typename Norm2>
+Tensor residual_halves(const BackboneParts& parts, std::size_t block, const ResidualDropout& dropout, const Tensor& x,
+                       ModelState& state, const Context& context, const Norm1& norm_1, const Norm2& norm_2) {
+  Tensor h = run(*parts.mixers[block], norm_1(x), state.mixers[block], context);
+  const Tensor r = read_rows(x, context) + dropout.residual(h, context, 1);
+  if (parts.feed_forwards.empty()) return r;
+  h = apply_feed_forward(*parts.feed_forwards[block], norm_2(r), state.feed_forwards[block], context);
+  return r + dropout.residual(h, context, 2);
+}
+
 /// The options of a backbone of residual blocks.
 inline OptionSchema residual_options(double embedding_dropout) {
   OptionSchema schema;
