@@ -11,6 +11,7 @@
 
 #include "runners/arguments.h"
 #include "runners/command.h"
+#include "runners/tensor_arguments.h"
 #include "zoo/core/error.h"
 #include "zoo/core/version.h"
 #include "zoo/io/tensor_file.h"
@@ -96,16 +97,8 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
   request.input = text("input");
   request.output = text("output");
   request.gradients = values["grad"].as<bool>();
-  if (values.contains("chunks")) {
-    for (const std::string& part : split(text("chunks"), ',')) {
-      request.chunks.push_back(parse_integer("--chunks", part, 1));
-    }
-  }
-  if (values.contains("dtype")) {
-    const std::string dtype = text("dtype");
-    if (dtype != "f32" && dtype != "f64") throw UsageError("--dtype is '{}'; it must be f32 or f64", dtype);
-    request.dtype = dtype == "f64" ? DType::f64 : DType::f32;
-  }
+  request.chunks = read_chunks(values);
+  request.dtype = read_dtype(values);
   if (values.contains("max-length")) request.max_length = parse_integer("--max-length", text("max-length"), 1);
   return request;
 }
@@ -185,21 +178,6 @@ void check_weights(const SingleLayer& single, const SafetensorsFile& weights, Pr
   refuse_unknown(weights, known, problems);
 }
 
-// The lengths of the chunks of a sequence of T positions.
-std::vector<std::int64_t> chunks_of(const Request& request, std::int64_t T) {
-  if (request.chunks.empty()) return {T};
-  std::int64_t rest = T;
-  for (const std::int64_t length : request.chunks) {
-    if (length > rest) rest = -1;
-    if (rest < 0) break;
-    rest -= length;
-  }
-  if (rest != 0) {
-    throw UsageError("--chunks {} does not add up to the length of x, {}", fmt::join(request.chunks, ","), T);
-  }
-  return request.chunks;
-}
-
 void write_result(SafetensorsWriter& file, const LayerResult& result) {
   const auto write = [&](const Tensor& tensor) {
     file.write({static_cast<const std::byte*>(tensor.raw()), tensor.bytes()});
@@ -225,7 +203,7 @@ int run(std::span<const std::string> arguments) {
   }
   const std::vector<std::int64_t>& shape = input.info("x").shape;
   const std::int64_t T = shape[1], d_model = shape[2];
-  const std::vector<std::int64_t> chunks = chunks_of(*request, T);
+  const std::vector<std::int64_t> chunks = chunks_of(request->chunks, T, "x");
   if (request->max_length.value_or(T) < T) {
     throw UsageError("--max-length is {}, but x has {} positions; give at least as many", *request->max_length, T);
   }

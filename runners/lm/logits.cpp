@@ -9,6 +9,7 @@
 
 #include "runners/arguments.h"
 #include "runners/lm/lm.h"
+#include "runners/tensor_arguments.h"
 #include "zoo/core/error.h"
 #include "zoo/core/tape.h"
 #include "zoo/core/version.h"
@@ -52,8 +53,9 @@ std::string help() {
           "implementation.\n\n"
           "Usage: zoo lm logits --checkpoint DIR --input FILE --output FILE [OPTIONS]\n\n"
        << named_options()
-       << "\nThe folder is a public checkpoint: config.json and model.safetensors of transformers' Llama, Mamba,\n"
-          "Mamba2 or Rwkv, or of the release of TTT. Sequences begin without a past; chunk after chunk goes on from\n"
+       << "\nThe folder is a run's or a checkpoint of zoo lm train, or a public checkpoint: config.json and\n"
+          "model.safetensors of transformers' Llama, Mamba, Mamba2 or Rwkv, or of the release of TTT. Sequences begin "
+          "without a past; chunk after chunk goes on from\n"
           "the state that the one before left. What is written has the precision of the computation.\n\n"
           "Exit code: 0 done, 1 the output cannot be written, 2 wrong usage, model or tokens.\n";
   return text.str();
@@ -68,17 +70,11 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
     }
     return values[name].as<std::string>();
   };
-  Request request{.checkpoint = text("checkpoint"), .input = text("input"), .output = text("output"), .chunks = {}};
-  if (values.contains("chunks")) {
-    for (const std::string& part : split(text("chunks"), ',')) {
-      request.chunks.push_back(parse_integer("--chunks", part, 1));
-    }
-  }
-  if (values.contains("dtype")) {
-    const std::string dtype = text("dtype");
-    if (dtype != "f32" && dtype != "f64") throw UsageError("--dtype is '{}'; it must be f32 or f64", dtype);
-    request.dtype = dtype == "f64" ? DType::f64 : DType::f32;
-  }
+  const Request request{.checkpoint = text("checkpoint"),
+                        .input = text("input"),
+                        .output = text("output"),
+                        .chunks = read_chunks(values),
+                        .dtype = read_dtype(values)};
   return request;
 }
 
@@ -104,16 +100,6 @@ Tensor read_tokens(const std::string& path, std::int64_t vocabulary) {
   return tokens;
 }
 
-std::vector<std::int64_t> chunks_of(const Request& request, std::int64_t T) {
-  if (request.chunks.empty()) return {T};
-  std::int64_t rest = T;
-  for (const std::int64_t length : request.chunks) rest = length > rest ? -1 : rest - length;
-  if (rest != 0) {
-    throw UsageError("--chunks {} does not add up to the length of the tokens, {}", fmt::join(request.chunks, ","), T);
-  }
-  return request.chunks;
-}
-
 // What the head reads, [B*T, D].
 Tensor hidden_states(const Model& model, const Tensor& tokens, const std::vector<std::int64_t>& chunks) {
   ModelState state = model.initial_state(tokens.dim(0));
@@ -136,7 +122,7 @@ int run(std::span<const std::string> arguments) {
   const LoadedLm loaded = load_lm(request->checkpoint, request->dtype);
   const std::int64_t vocabulary = loaded.spec.vocab_size;
   const Tensor tokens = read_tokens(request->input, vocabulary);
-  const std::vector<std::int64_t> chunks = chunks_of(*request, tokens.dim(1));
+  const std::vector<std::int64_t> chunks = chunks_of(request->chunks, tokens.dim(1), "the tokens");
 
   // Opened before the work, so that a place where nothing can be written is told at once.
   const char* dtype = request->dtype == DType::f64 ? "F64" : "F32";
