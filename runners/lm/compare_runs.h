@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "runners/lm/train_run.h"
+#include "runners/lm/job.h"
 #include "zoo/lm/comparison.h"
 
 namespace zoo {

@@ -25,7 +25,7 @@ struct Request {
   Split split = Split::validation;
   std::int64_t context = 0;  // 0: the model's
   std::int64_t tokens = 0;   // 0: all
-  std::int64_t frequent = 1250;
+  std::int64_t frequent = RecallTokens::often;
   bool json = false;
 };
 
@@ -66,7 +66,9 @@ Request parse(const po::variables_map& values) {
   request.split = parse_split(text("split", "validation"));
   if (values.contains("context")) request.context = parse_integer("--context", text("context", ""), 1);
   if (values.contains("tokens")) request.tokens = parse_integer("--tokens", text("tokens", ""), 1);
-  request.frequent = parse_integer("--frequent-bigrams", text("frequent-bigrams", "1250"), 0);
+  if (values.contains("frequent-bigrams")) {
+    request.frequent = parse_integer("--frequent-bigrams", text("frequent-bigrams", ""), 0);
+  }
   request.json = values["json"].as<bool>();
   return request;
 }
@@ -118,7 +120,7 @@ int run(std::span<const std::string> arguments) {
   const std::int64_t wanted =
       request.tokens > 0 ? std::max<std::int64_t>(request.tokens / context, 1) : sequences.count();
   const RecallTokens recall(corpus, request.frequent);
-  const LmScores scores = evaluate_lm(loaded.model, sequences, context, std::min(wanted, sequences.count()), &recall);
+  const LmScores scores = evaluate_lm(loaded.model, sequences, std::min(wanted, sequences.count()), &recall);
   SliceResult result = lm_result(scores, context, 0);
   if (request.json) {
     nlohmann::json all = result.metrics;

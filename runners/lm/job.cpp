@@ -1,4 +1,4 @@
-#include "runners/lm/train_run.h"
+#include "runners/lm/job.h"
 
 #include <fmt/format.h>
 

@@ -5,9 +5,9 @@
 #include <string>
 
 #include "runners/arguments.h"
+#include "runners/lm/job.h"
 #include "runners/lm/lm.h"
 #include "runners/lm/options.h"
-#include "runners/lm/train_run.h"
 #include "zoo/lm/settings.h"
 #include "zoo/report/format.h"
 #include "zoo/sweep/text.h"

@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <barrier>
 #include <cmath>
 #include <cstring>
@@ -111,6 +112,17 @@ TEST_F(LmTraining, GoesOnBitForBit) {
     };
     EXPECT_EQ(loss_lines(name), loss_lines("whole"));
   }
+}
+
+TEST_F(LmTraining, KilledBeforeItsResultWasRecordedIsEvaluatedAgainAndLoggedOnce) {
+  const RunSpec spec = plan_lm("min_gru", small_choices(), identity_of(corpus_));
+  const LmOutcome first = train(spec, "run");
+  const auto lines = [&] { return std::ranges::count(read_file(directory_ / "run/log.jsonl"), '\n'); };
+  const auto before = lines();
+  const LmOutcome second = train(spec, "run");
+  EXPECT_EQ(second.slices.front().loss, first.slices.front().loss);
+  EXPECT_EQ(second.summary.at("data_hash"), first.summary.at("data_hash"));
+  EXPECT_EQ(lines(), before);
 }
 
 TEST_F(LmTraining, GoesOnFromTheOneBeforeWhenACheckpointIsDamaged) {

@@ -56,9 +56,9 @@ void RecallTokens::mark(std::span<const std::int32_t> tokens, std::span<std::uin
   }
 }
 
-LmScores evaluate_lm(const Model& model, const Sequences& sequences, std::int64_t context, std::int64_t count,
-                     const RecallTokens* recall) {
+LmScores evaluate_lm(const Model& model, const Sequences& sequences, std::int64_t count, const RecallTokens* recall) {
   const NoTape off;
+  const std::int64_t context = sequences.context();
   LmScores scores;
   std::vector<std::int32_t> tokens(static_cast<std::size_t>(context + 1));
   std::vector<std::uint8_t> asks(static_cast<std::size_t>(context), 0);

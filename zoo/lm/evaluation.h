@@ -40,8 +40,10 @@ struct LmScores {
 /// stands earlier in the same sequence, unless training has shown that bigram so often that the weights may know it.
 class RecallTokens {
  public:
-  /// Bigrams that the training split has more than `frequent` times do not count (the paper: 1,250).
-  RecallTokens(const Corpus& corpus, std::int64_t frequent);
+  static constexpr std::int64_t often = 1250;  ///< as in the paper
+
+  /// Bigrams that the training split has more than `frequent` times do not count.
+  explicit RecallTokens(const Corpus& corpus, std::int64_t frequent = often);
 
   /// Whether each of tokens [T+1] from the second on asks for recall: `asks` [T].
   void mark(std::span<const std::int32_t> tokens, std::span<std::uint8_t> asks) const;
@@ -51,8 +53,8 @@ class RecallTokens {
   std::int64_t frequent_;
 };
 
-/// The first `count` sequences of T tokens, as the model predicts each token from those before it in its sequence.
-LmScores evaluate_lm(const Model& model, const Sequences& sequences, std::int64_t context, std::int64_t count,
+/// The first `count` sequences, as the model predicts each token from those before it in its sequence.
+LmScores evaluate_lm(const Model& model, const Sequences& sequences, std::int64_t count,
                      const RecallTokens* recall = nullptr);
 
 /// The same as a result for the store: accuracy, loss and {"perplexity", "perplexity_interval" [low, high] (95%, over

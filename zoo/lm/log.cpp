@@ -17,7 +17,7 @@ namespace {
 using nlohmann::json;
 
 // Keeps the lines of a log up to step `done`; a last line that a crash cut short goes too.
-void cut_log(const std::filesystem::path& path, std::int64_t done) {
+void cut_log(const std::filesystem::path& path, std::int64_t done, bool evaluates_again) {
   std::ifstream file(path);
   if (!file) return;
   std::string kept;
@@ -25,16 +25,18 @@ void cut_log(const std::filesystem::path& path, std::int64_t done) {
   while (std::getline(file, line)) {
     const json entry = json::parse(line, nullptr, /*allow_exceptions=*/false);
     if (!entry.is_object() || !entry.contains("step") || !entry["step"].is_number_integer()) continue;
-    if (entry["step"].get<std::int64_t>() <= done) kept += line + "\n";
+    const auto step = entry["step"].get<std::int64_t>();
+    if (step > done || (evaluates_again && step == done && entry.contains("validation_loss"))) continue;
+    kept += line + "\n";
   }
   write_file_atomically(path, kept);
 }
 
 }  // namespace
 
-LmLog::LmLog(const std::filesystem::path& folder, std::int64_t done)
+LmLog::LmLog(const std::filesystem::path& folder, std::int64_t done, bool evaluates_again)
     : path_(folder / "log.jsonl"), events_(folder, done + 1) {
-  cut_log(path_, done);
+  cut_log(path_, done, evaluates_again);
   file_.reset(std::fopen(path_.c_str(), "a"));
   if (!file_) throw Error("cannot write {}: {}", path_.string(), std::strerror(errno));
 }

@@ -33,9 +33,9 @@ struct LmEvaluation {
 /// "validation_loss", "perplexity"), and an event file for TensorBoard.
 class LmLog {
  public:
-  /// Goes on with the log in a folder after step `done`: what it says of later steps is dropped. Throws Error naming
-  /// the file.
-  LmLog(const std::filesystem::path& folder, std::int64_t done);
+  /// Goes on with the log in a folder after step `done`: what it says of later steps is dropped, and with
+  /// `evaluates_again` what it says of an evaluation after that step. Throws Error naming the file.
+  LmLog(const std::filesystem::path& folder, std::int64_t done, bool evaluates_again);
 
   void add(const LmStep& step);
   void add(const LmEvaluation& evaluation);

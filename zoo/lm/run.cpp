@@ -40,7 +40,7 @@ class LmTraining {
   }
 
   LmOutcome run() {
-    if (leads()) log_.emplace(options_.folder, position_.step);
+    if (leads()) log_.emplace(options_.folder, position_.step, position_.step == settings_.steps);
     if (leads() && callbacks_.begin) callbacks_.begin(position_.step);
     reset_pool_peak();
     last_checkpoint_ = Clock::now();
@@ -140,7 +140,7 @@ class LmTraining {
 
   // Of the model as it is; FLOPs of evaluations are not of training.
   LmScores score(const RecallTokens* recall) {
-    return evaluate_lm(trainer_.model(), validation_, settings_.context, validation_sequences(), recall);
+    return evaluate_lm(trainer_.model(), validation_, validation_sequences(), recall);
   }
 
   void evaluate(const LmStep& step) {
@@ -154,7 +154,7 @@ class LmTraining {
     LmOutcome outcome{.status = RunStatus::done, .message = "", .summary = summary(), .slices = {}};
     if (!leads()) return outcome;
     checkpoint();
-    const RecallTokens recall(corpus_, options_.frequent_bigrams);
+    const RecallTokens recall(corpus_);
     const LmScores scores = score(&recall);
     const LmEvaluation evaluation{.step = position_.step, .loss = scores.all.mean(), .perplexity = scores.perplexity()};
     log_->add(evaluation);

@@ -35,7 +35,6 @@ struct LmRunOptions {
   int keep_checkpoints = 2;
   std::int64_t checkpoint_every = 0;  ///< steps; 0: by time alone
   std::chrono::seconds checkpoint_interval = std::chrono::minutes(5);
-  std::int64_t frequent_bigrams = 1250;  ///< see RecallTokens
 };
 
 struct LmOutcome {

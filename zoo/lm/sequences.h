@@ -16,6 +16,7 @@ class Sequences {
   Sequences(const Corpus& corpus, Split split, std::int64_t context);
 
   std::int64_t count() const { return count_; }
+  std::int64_t context() const { return context_; }
   /// Copies sequence `index` into tokens [T+1].
   void read(std::int64_t index, std::span<std::int32_t> tokens) const;
 
