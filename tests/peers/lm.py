@@ -1,8 +1,8 @@
 """Language models in PyTorch and in llm.c, timed in turn with `zoo bench lm`.
 
 Training: 12 blocks, d_model 768, 12 heads, vocabulary 50,257, tied head, sequences of 1,024, batches of 4, AdamW: the
-forward and backward pass and the update, in transformers' Llama of that size, in llm.c's CPU trainer (GPT-2, where it has
-been built), and in zoo with attention and SwiGLU of the same width.
+forward and backward pass and the update, in transformers' Llama of that size, in llm.c's CPU trainer (GPT-2, where a
+checkout is given), and in zoo with attention and SwiGLU of the same width.
 
 Generation, one sequence, greedily, float32: transformers' GPT-2 (124M) beside zoo's attention of that size, and
 transformers' Mamba (130M) beside zoo's.
@@ -13,10 +13,11 @@ Each round times every program once, one after the other, so that all of them me
 import argparse
 import json
 import os
-import re
 import statistics
 import subprocess
 import time
+
+from llmc import LlmC
 
 VOCAB = 50257
 CONTEXT = 1024
@@ -77,21 +78,6 @@ def torch_generation(kind, tokens):
         return tokens / (run(8 + tokens) - short)
 
 
-def llmc_training(folder):
-    """Tokens a second of llm.c's `train_gpt2`, of the times of steps that it prints."""
-    process = subprocess.Popen(["./train_gpt2"], cwd=folder, stdout=subprocess.PIPE, text=True)
-    times = []
-    for line in process.stdout:
-        found = re.search(r"step \d+: train loss .* \(took ([\d.]+) ms\)", line)
-        if found:
-            times.append(float(found.group(1)) / 1e3)
-        if len(times) == 3:
-            break
-    process.kill()
-    process.wait()
-    return 4 * 64 / statistics.median(times[1:])  # its batch: 4 sequences of 64 tokens
-
-
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--zoo", required=True, help="the command")
@@ -99,13 +85,14 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--steps", type=int, default=2, help="training steps timed in a round")
     parser.add_argument("--tokens", type=int, default=48, help="tokens generated in a round")
-    parser.add_argument("--llmc", help="a checkout of llm.c with train_gpt2 and its data, as its README makes them")
+    parser.add_argument("--llmc", help="a checkout of llm.c, https://github.com/karpathy/llm.c")
     parser.add_argument("--only", choices=["training", "generation"])
     options = parser.parse_args()
 
     import torch
     torch.set_num_threads(options.threads)
 
+    llmc = LlmC(options.llmc, BATCH, CONTEXT) if options.llmc else None
     ratios = {}
     def note(name, ours, theirs, extra=""):
         ratios.setdefault(name, []).append(ours / theirs)
@@ -116,8 +103,9 @@ def main():
             ours = zoo(options.zoo, options.threads, [*TRAIN, "--generate", "0", "--timed-steps", str(options.steps)])
             share = f"   sgemm share {ours['sgemm_share']:.2f}"
             note("training, Llama", ours["tokens_per_second"], torch_training(options.steps), share)
-            if options.llmc:
-                note("training, llm.c", ours["tokens_per_second"], llmc_training(options.llmc))
+            if llmc:
+                note("training, llm.c", ours["tokens_per_second"],
+                     llmc.tokens_per_second(options.threads, options.steps))
         if options.only != "training":
             for name, kind, arguments in (("generation, GPT-2", "gpt2", []), ("generation, Mamba", "mamba", MAMBA)):
                 ours = zoo(options.zoo, options.threads,

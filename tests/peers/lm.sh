@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Compares the training of language models and their generation with PyTorch 2 on the CPU, and with llm.c where --llmc
-# names a built checkout: tests/peers/lm.sh [OPTIONS OF lm.py]
+# names a checkout: tests/peers/lm.sh [OPTIONS OF lm.py]
 #
 # Sets up PyTorch and transformers in an environment of their own, builds zoo, and times them in turn. Keep the machine
 # idle meanwhile.

@@ -26,10 +26,13 @@ void fill_batch(const Task& task, Split split, std::uint64_t seed, std::span<con
     throw Error("a batch of {} sequences of {} tokens has more than 2^31 - 1 positions; use a smaller batch",
                 indices.size(), length);
   }
-  batch.batch = static_cast<std::int64_t>(indices.size());
-  batch.seq_len = task.seq_len();
+  const HeadKind head = task.head().kind;
+  batch.an_example = sequences_an_example(head);
+  batch.batch = std::ssize(indices) * batch.an_example;
+  batch.seq_len = task.seq_len() / batch.an_example;
   batch.channels = task.input_channels();
-  const bool decoder = task.head().kind == HeadKind::decoder;
+  const auto sequence = static_cast<std::size_t>(batch.seq_len);
+  const bool reads_ends = head == HeadKind::decoder || head == HeadKind::pair;
   for (auto* values : {&batch.tokens, &batch.labels, &batch.rows, &batch.row_labels, &batch.row_groups})
     values->clear();
   for (auto* values : {&batch.reals, &batch.row_targets}) values->clear();
@@ -47,13 +50,15 @@ void fill_batch(const Task& task, Split split, std::uint64_t seed, std::span<con
     append(batch.labels, example.labels);
     for (std::size_t t = 0; t < length; ++t) {
       const bool labelled = example.labels[t] != unlabelled;
-      if (decoder ? t + 1 == length : labelled) batch.rows.push_back(static_cast<std::int32_t>(b * length + t));
+      if (reads_ends ? (t + 1) % sequence == 0 : labelled) {
+        batch.rows.push_back(static_cast<std::int32_t>(b * length + t));
+      }
+      if ((t + 1) % sequence == 0) batch.offsets.push_back(static_cast<std::int32_t>(batch.rows.size()));
       if (!labelled) continue;
       batch.row_labels.push_back(example.labels[t]);
       if (!example.targets.empty()) batch.row_targets.push_back(example.targets[t]);
       if (!example.groups.empty()) batch.row_groups.push_back(example.groups[t]);
     }
-    batch.offsets.push_back(static_cast<std::int32_t>(batch.rows.size()));
     batch.label_offsets.push_back(static_cast<std::int32_t>(batch.row_labels.size()));
   }
 }

@@ -135,8 +135,8 @@ std::atomic<int> guards_alive{0};
 std::atomic<std::int64_t> guarded_blocks{0};
 std::atomic<std::uint64_t> violations{0};
 std::mutex guarded_mutex;
-std::unordered_map<void*, std::size_t>& guarded() {
-  static auto* blocks = new std::unordered_map<void*, std::size_t>;
+std::unordered_map<const void*, std::size_t>& guarded() {
+  static auto* blocks = new std::unordered_map<const void*, std::size_t>;
   return *blocks;
 }
 
@@ -150,6 +150,12 @@ void* allocate_guarded(std::size_t bytes) {
   guarded().emplace(base + guard_bytes, bytes);
   ++guarded_blocks;
   return base + guard_bytes;
+}
+
+bool is_guarded(const void* block) {
+  if (guarded_blocks.load(std::memory_order_relaxed) == 0) return false;
+  const std::lock_guard lock(guarded_mutex);
+  return guarded().contains(block);
 }
 
 // Whether the block was a guarded one, and is now released.
@@ -184,6 +190,10 @@ void pool_free(void* block, std::size_t bytes) noexcept {
     return;
   }
   pool().release(block, bytes);
+}
+
+std::size_t pool_block_bytes(const void* block, std::size_t bytes) {
+  return caching && !is_guarded(block) ? class_bytes(class_of(bytes)) : bytes;
 }
 
 void pool_trim() noexcept {

@@ -22,6 +22,9 @@ struct PoolStatistics {
 void* pool_allocate(std::size_t bytes);
 /// Returns a block; `bytes` as given to pool_allocate. nullptr is ignored.
 void pool_free(void* block, std::size_t bytes) noexcept;
+/// How many bytes of a block its owner may use, who asked for `bytes`: all of its size class, but no more than `bytes`
+/// where guards or AddressSanitizer watch its end.
+std::size_t pool_block_bytes(const void* block, std::size_t bytes);
 /// Gives all cached blocks back to the system.
 void pool_trim() noexcept;
 PoolStatistics pool_statistics();

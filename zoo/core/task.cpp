@@ -10,7 +10,7 @@ namespace zoo {
 namespace {
 
 const std::array<std::string, 3> split_names = {"train", "validation", "test"};
-const std::array<std::string, 4> head_kind_names = {"language_model", "classes", "regression", "decoder"};
+const std::array<std::string, 5> head_kind_names = {"language_model", "classes", "regression", "decoder", "pair"};
 
 template <typename Value>
 void check_length(const std::vector<Value>& values, std::int64_t expected, const char* what, std::uint64_t index) {
@@ -43,6 +43,10 @@ void check_example(const Task& task, const Example& example, std::uint64_t index
   const std::int64_t length = task.seq_len();
   const std::int64_t channels = task.input_channels();
   const auto groups = std::ssize(task.groups());
+  if (length % sequences_an_example(head.kind) != 0) {
+    throw Error("the task has {} positions; its {} head needs sequences of equal length", length,
+                head_kind_name(head.kind));
+  }
   check_length(example.tokens, channels > 0 ? 0 : length, "tokens", index);
   check_length(example.reals, channels * length, "real inputs", index);
   check_length(example.labels, length, "labels", index);
@@ -62,6 +66,10 @@ void check_example(const Task& task, const Example& example, std::uint64_t index
     }
     if (label == unlabelled && head.kind == HeadKind::decoder) {
       throw Error("example {} of the task has no label at position {}; for a decoder every position has one", index, t);
+    }
+    if (head.kind == HeadKind::pair && (label == unlabelled) == (t + 1 == example.labels.size())) {
+      throw Error("example {} of the task is {} at position {}; for a pair the last position has the one label", index,
+                  label == unlabelled ? "unlabelled" : "labelled", t);
     }
   }
   for (std::size_t t = 0; t < example.groups.size(); ++t) {

@@ -49,9 +49,16 @@ struct Slice {
 ///   classes         logits over `outputs` classes that are no tokens
 ///   regression      one number; the loss is the squared error
 ///   decoder         the last position's vector alone must tell the label of every position (MAD's compression)
-enum class HeadKind { language_model, classes, regression, decoder };
+///   pair            an example is two sequences of equal length, one behind the other, which the backbone reads apart;
+///                   logits over `outputs` classes from the last position's vectors of both. The one label stands at
+///                   the last position of the second. Padding goes in front.
+enum class HeadKind { language_model, classes, regression, decoder, pair };
 
 std::string_view head_kind_name(HeadKind kind);
+/// How many sequences, of equal length, are one example under a head.
+constexpr std::int64_t sequences_an_example(HeadKind kind) {
+  return kind == HeadKind::pair ? 2 : 1;
+}
 
 struct HeadSpec {
   HeadKind kind = HeadKind::language_model;
@@ -73,7 +80,8 @@ class Task {
 
   /// Tokens are 0 .. vocab_size-1; 0 when the inputs are real.
   virtual std::int64_t vocab_size() const = 0;
-  /// T, the same for all examples of one instance. Shorter examples are padded behind their last label.
+  /// T, the positions of an example, the same for all of one instance: of both sequences together where there are two.
+  /// Shorter examples are padded behind their last label.
   virtual std::int64_t seq_len() const = 0;
   /// The slice every example of this instance belongs to, for example {seq_len 64, kv_pairs 8}.
   virtual std::vector<Slice> slices() const = 0;

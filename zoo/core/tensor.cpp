@@ -49,6 +49,12 @@ void convert_to_any(const Tensor& from, Tensor& to) {
   }
 }
 
+// Gives a block back to the pool, and knows how many bytes were asked for.
+struct PoolBlock {
+  std::size_t bytes = 0;
+  void operator()(void* block) const { pool_free(block, bytes); }
+};
+
 }  // namespace
 
 Tensor Tensor::empty(const Shape& shape, DType dtype) {
@@ -57,8 +63,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
   result.size_ = shape.size();
   result.dtype_ = dtype;
   const std::size_t bytes = result.bytes();
-  result.buffer_ = std::shared_ptr<void>(
-      pool_allocate(bytes), [bytes](void* block) { pool_free(block, bytes); }, PoolAllocator<std::byte>{});
+  result.buffer_ = std::shared_ptr<void>(pool_allocate(bytes), PoolBlock{bytes}, PoolAllocator<std::byte>{});
   return result;
 }
 
@@ -136,6 +141,21 @@ Tensor Tensor::variable() const {
 Tensor Tensor::clone() const {
   Tensor result = empty(shape_, dtype_);
   std::memcpy(result.raw(), raw(), bytes());
+  return result;
+}
+
+Tensor Tensor::append_in_place(const Tensor& more, int axis) const {
+  const auto* block = std::get_deleter<PoolBlock>(buffer_);
+  if (block == nullptr || !sole_owner() || requires_grad() || more.requires_grad() || more.dtype_ != dtype_) return {};
+  if (more.rank() != rank() || more.shape_.with(axis, shape_[axis]) != shape_) return {};
+  for (int before = 0; before < axis; ++before) {
+    if (shape_[before] != 1) return {};
+  }
+  if (bytes() + more.bytes() > pool_block_bytes(buffer_.get(), block->bytes)) return {};
+  std::memcpy(static_cast<std::byte*>(raw()) + bytes(), more.raw(), more.bytes());
+  Tensor result = *this;
+  result.shape_ = shape_.with(axis, shape_[axis] + more.shape_[axis]);
+  result.size_ = result.shape_.size();
   return result;
 }
 

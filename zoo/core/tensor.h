@@ -83,6 +83,11 @@ class Tensor {
   Tensor variable() const;
   /// A copy in other memory, off the tape.
   Tensor clone() const;
+  /// This tensor with `more` behind it along `axis`, off the tape, `more` written into the memory that this one's block
+  /// has left: what a growing list of positions costs is then what is new of it, but for a copy each time that the list
+  /// has grown by an eighth. Undefined when that cannot be: a shared or full block, an axis of more than one element
+  /// before `axis`, another dtype, or a shape that does not fit. (ops::concat is the general form.)
+  Tensor append_in_place(const Tensor& more, int axis) const;
   /// The values in another dtype, off the tape (ops::cast is its differentiable form).
   Tensor to(DType dtype) const;
 
@@ -92,7 +97,7 @@ class Tensor {
   int output_index() const { return output_index_; }
   /// The same elements as output `index` of `node`. For the tape.
   Tensor with_node(std::shared_ptr<Node> node, int index) const;
-  /// Whether no other tensor shares this memory, so that the tape may add to it in place.
+  /// Whether no other tensor shares this memory, so that it may be changed in place.
   bool sole_owner() const;
 
  private:

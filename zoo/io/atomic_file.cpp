@@ -90,6 +90,7 @@ AtomicFile::~AtomicFile() {
 
 void AtomicFile::write(std::span<const std::byte> bytes) {
   if (!file_) throw Error("'{}' was written to after it was committed", path_.string());
+  if (bytes.empty()) return;  // data() may be null
   if (std::fwrite(bytes.data(), 1, bytes.size(), file_.get()) != bytes.size()) fail(path_, errno);
 }
 

@@ -44,16 +44,36 @@ Head::Head(Builder& builder, const HeadSpec& spec, const Parameter& embedding, b
       }
       norms_.emplace_back(builder, fmt::format("decoder.norms.{}", decoder_layers), 1e-5);
       break;
+    case HeadKind::pair:
+      projections_.emplace_back(builder, "head.projections.0", 4 * width, 4 * width, Linear::Settings{.bias = true});
+      projections_.emplace_back(builder, "head.projections.1", 4 * width, 2 * width, Linear::Settings{.bias = true});
+      break;
     case HeadKind::classes:
     case HeadKind::regression:
       break;
   }
-  weight_ = builder.parameter("head.weight", {spec.outputs, width}, Initializer::linear_weight());
+  const std::int64_t inputs = spec.kind == HeadKind::pair ? 2 * width : width;
+  weight_ = builder.parameter("head.weight", {spec.outputs, inputs}, Initializer::linear_weight());
   bias_ = builder.parameter("head.bias", {spec.outputs}, Initializer::constant(0));
 }
 
 Tensor Head::read(const Tensor& hidden, const Answers& answers) const {
-  if (spec_.kind != HeadKind::decoder) return hidden;
+  if (spec_.kind == HeadKind::decoder) return read_sequence(hidden, answers);
+  return spec_.kind == HeadKind::pair ? read_pair(hidden) : hidden;
+}
+
+Tensor Head::read_pair(const Tensor& hidden) const {
+  const Tensor pairs = ops::reshape(hidden, {hidden.dim(0) / 2, 2, hidden.dim(1)});
+  const auto one = [&](std::int64_t which) {
+    return ops::reshape(ops::slice(pairs, 1, which, which + 1), {pairs.dim(0), pairs.dim(2)});
+  };
+  const Tensor a = one(0), b = one(1);
+  Tensor x = ops::concat({a, b, a * b, a - b}, 1);
+  for (const Linear& projection : projections_) x = ops::relu(projection(x));
+  return x;
+}
+
+Tensor Head::read_sequence(const Tensor& hidden, const Answers& answers) const {
   const std::int64_t sequences = hidden.dim(0);
   const std::int64_t width = hidden.dim(1);
   const std::int64_t length = answers.labels.size() / sequences;

@@ -21,12 +21,15 @@ struct Answers {
 };
 
 /// Turns what the backbone gives at the positions that are read, hidden [R,D], into answers. L = R labels, but for a
-/// decoder L = R T: each hidden vector answers for all T positions of its sequence.
+/// decoder L = R T: each hidden vector answers for all T positions of its sequence; for a pair L = R / 2: two
+/// neighbours answer together.
 ///
 /// language_model: logits = hidden W^T, W the embedding itself or, untied, a parameter head.weight [V,D].
 /// classes, regression: logits or the number = hidden W^T + b, parameters head.weight and head.bias.
 /// decoder: Linear(GELU(Linear(GELU(...)))) with norms between, of hidden plus a fixed sinusoidal position (Poli et al.
 /// 2024, "Mechanistic Design and Scaling of Hybrid Architectures", the compression task).
+/// pair: Linear(ReLU(Linear(ReLU(Linear([a, b, a*b, a-b]))))) of the two vectors a and b, through widths 4 D and 2 D
+/// (Tay et al. 2021, "Long Range Arena", the retrieval task).
 class Head {
  public:
   Head() = default;
@@ -49,14 +52,16 @@ class Head {
 
  private:
   Tensor bias() const { return bias_.defined() ? bias_.value() : Tensor{}; }
-  /// What the last projection reads: [L,D].
+  /// What the last projection reads: [L,D], for a pair [L,2D].
   Tensor read(const Tensor& hidden, const Answers& answers) const;
+  Tensor read_sequence(const Tensor& hidden, const Answers& answers) const;
+  Tensor read_pair(const Tensor& hidden) const;
 
   HeadSpec spec_;
   Parameter weight_;
   Parameter bias_;
-  std::vector<RmsNorm> norms_;  // of a decoder
-  std::vector<Linear> projections_;
+  std::vector<RmsNorm> norms_;       // of a decoder
+  std::vector<Linear> projections_;  // of a decoder or a pair
 };
 
 }  // namespace zoo

@@ -16,7 +16,8 @@ namespace zoo {
 inline Tensor append_to_state(State& state, std::string_view name, const Tensor& chunk,
                               std::int64_t keep = std::numeric_limits<std::int64_t>::max()) {
   const Tensor& past = state.get(name);
-  const Tensor whole = past.dim(1) == 0 ? chunk : ops::concat({past, chunk}, 1);
+  Tensor whole = past.dim(1) == 0 ? chunk : past.append_in_place(chunk, 1);
+  if (!whole.defined()) whole = ops::concat({past, chunk}, 1);
   const std::int64_t length = whole.dim(1);
   state.set(name, length <= keep ? whole : ops::slice(whole, 1, length - keep, length));
   return whole;

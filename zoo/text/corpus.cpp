@@ -76,7 +76,7 @@ std::int64_t Corpus::bytes(Split split) const {
 void Corpus::read(Split split, std::int64_t begin, std::span<std::int32_t> out) const {
   const std::int64_t all = tokens(split);
   if (begin < 0 || begin > all || std::ssize(out) > all - begin) {
-    throw Error("tokens {} to {} of the {} split of '{}' were asked for, which has {}", begin, begin + std::ssize(out),
+    throw Error("{} tokens from {} on of the {} split of '{}' were asked for, which has {}", out.size(), begin,
                 split_name(split), impl_->folder, all);
   }
   if (out.empty()) return;

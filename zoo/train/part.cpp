@@ -38,13 +38,14 @@ std::pair<std::int64_t, std::int64_t> rows_in(const Batch& batch, std::int64_t s
   return {place(window.begin), place(window.end)};
 }
 
-// The labels that the rows [first, last) of a sequence answer: one each, or for a decoder all of the sequence's.
+// The labels that the rows [first, last) of a sequence answer: one each, or, where only ends are read, all of the
+// example's whose last sequence this is.
 std::pair<std::int64_t, std::int64_t> labels_of(const Batch& batch, std::int64_t sequence,
                                                 std::pair<std::int64_t, std::int64_t> rows) {
   if (batch.rows.size() == batch.row_labels.size()) return rows;
-  if (rows.first == rows.second) return {0, 0};
-  return {batch.label_offsets[static_cast<std::size_t>(sequence)],
-          batch.label_offsets[static_cast<std::size_t>(sequence) + 1]};
+  if (rows.first == rows.second || (sequence + 1) % batch.an_example != 0) return {0, 0};
+  const auto example = static_cast<std::size_t>(sequence / batch.an_example);
+  return {batch.label_offsets[example], batch.label_offsets[example + 1]};
 }
 
 }  // namespace
@@ -93,11 +94,12 @@ Part part_of(const Batch& batch, const Window& window) {
   return part;
 }
 
-std::int64_t part_size(std::int64_t batch, std::int64_t seq_len, std::int64_t d_model) {
+std::int64_t part_size(const Batch& batch, std::int64_t chunk, std::int64_t d_model) {
   constexpr std::int64_t values = std::int64_t{1} << 19;  // of one activation: 2 MiB; half and double are slower
-  const std::int64_t most = std::clamp<std::int64_t>(values / (seq_len * d_model), 1, batch);
-  const std::int64_t parts = (batch + most - 1) / most;
-  return (batch + parts - 1) / parts;
+  const std::int64_t examples = batch.batch / batch.an_example;
+  const std::int64_t most = std::clamp<std::int64_t>(values / (batch.an_example * chunk * d_model), 1, examples);
+  const std::int64_t parts = (examples + most - 1) / most;
+  return (examples + parts - 1) / parts * batch.an_example;
 }
 
 }  // namespace zoo

@@ -8,7 +8,7 @@
 
 namespace zoo {
 
-/// A range of sequences of a batch, and a range of their positions, as the model reads them.
+/// A range of sequences of a batch, whole examples, and a range of their positions, as the model reads them.
 struct Window {
   std::int64_t first = 0;  ///< sequences [first, first + count)
   std::int64_t count = 0;
@@ -26,8 +26,9 @@ struct Part {
 
 Part part_of(const Batch& batch, const Window& window);
 
-/// How many sequences of a batch are worked on at a time. A batch is cut so that a block's activations stay in the
-/// cache from one op to the next; the cut depends on sizes alone, never on the number of threads.
-std::int64_t part_size(std::int64_t batch, std::int64_t seq_len, std::int64_t d_model);
+/// How many sequences of a batch are worked on at a time, `chunk` positions of each: whole examples. A batch is cut so
+/// that a block's activations stay in the cache from one op to the next; the cut depends on sizes alone, never on the
+/// number of threads.
+std::int64_t part_size(const Batch& batch, std::int64_t chunk, std::int64_t d_model);
 
 }  // namespace zoo

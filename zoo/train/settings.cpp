@@ -141,7 +141,8 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.model.head = first.head();
   for (const auto* parts : {&settings.train, &settings.test, &settings.validation}) {
     for (const TaskPart& part : *parts) {
-      settings.model.max_length = std::max(settings.model.max_length, part.task->seq_len());
+      const std::int64_t sequence = part.task->seq_len() / sequences_an_example(settings.model.head.kind);
+      settings.model.max_length = std::max(settings.model.max_length, sequence);
     }
   }
   check(settings);

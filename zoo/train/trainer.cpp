@@ -12,8 +12,8 @@ namespace {
 
 // Calls visit(first, count) for all parts of a batch.
 template <typename Visit>
-void for_each_part(const Batch& batch, std::int64_t length, std::int64_t d_model, const Visit& visit) {
-  const std::int64_t size = part_size(batch.batch, length, d_model);
+void for_each_part(const Batch& batch, std::int64_t chunk, std::int64_t d_model, const Visit& visit) {
+  const std::int64_t size = part_size(batch, chunk, d_model);
   for (std::int64_t first = 0; first < batch.batch; first += size) visit(first, std::min(size, batch.batch - first));
 }
 
@@ -54,7 +54,7 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
 Scores Trainer::evaluate(const Batch& batch) const {
   const NoTape off;
   Scores scores;
-  std::vector<std::uint8_t> wrong(static_cast<std::size_t>(batch.batch), 0);  // sequences with a wrong answer
+  std::vector<std::uint8_t> wrong(batch.label_offsets.size() - 1, 0);  // examples with a wrong answer
   const std::int64_t chunk = std::min(batch.seq_len, longest_chunk);
   for_each_part(batch, chunk, settings_->model.d_model, [&](std::int64_t first, std::int64_t count) {
     ModelState state = model_.initial_state(count);
@@ -82,7 +82,7 @@ Scores Trainer::evaluate(const Batch& batch) const {
       }
     }
   });
-  scores.sequences = batch.batch;
+  scores.sequences = std::ssize(wrong);
   scores.sequences_correct = std::ranges::count(wrong, 0);
   return scores;
 }
