@@ -79,6 +79,13 @@ void attention_forward(const AttentionSizes& sizes, const AttentionInputs<float>
                        const AttentionOutputs<float>& outputs);
 void attention_forward(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
                        const AttentionOutputs<double>& outputs);
+/// The same for queries = 1 without dropout, as fast as keys and values are read: what decoding a token is made of.
+void attention_one_query(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
+                         const AttentionOutputs<float>& outputs);
+void attention_one_query(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
+                         const AttentionOutputs<double>& outputs);
+/// Keys that one thread takes at a time there.
+inline constexpr std::int64_t attention_block = 256;
 /// The gradients of the inputs for dy, the gradient of y; weights are computed again from the log-sum-exp.
 void attention_backward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
                         const AttentionOutputs<const float>& outputs, const float* dy,

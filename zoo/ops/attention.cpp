@@ -2,6 +2,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 #include <utility>
 
 #include "zoo/core/error.h"
@@ -68,7 +69,12 @@ class Attention final : public FusedOp {
       const Tensor& q = inputs[0];
       Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
       Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
-      cpu::attention_forward(sizes_, pointers<T>(inputs), {y.data<T>(), log_sum.data<T>()});
+      const cpu::AttentionOutputs<T> outputs{y.data<T>(), log_sum.data<T>()};
+      if (sizes_.queries == 1 && sizes_.dropout == 0) {
+        cpu::attention_one_query(sizes_, pointers<T>(inputs), outputs);
+      } else {
+        cpu::attention_forward(sizes_, pointers<T>(inputs), outputs);
+      }
       count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
       return {y, log_sum};
     });
@@ -211,7 +217,7 @@ struct CaseSettings {
 Rows some_rows(std::int64_t B, std::int64_t Tq) {
   std::vector<std::int32_t> indices, offsets = {0};
   for (std::int64_t b = 0; b < B; ++b) {
-    for (const std::int64_t t : {std::int64_t{0}, Tq / 3, Tq - 1}) {
+    for (const std::int64_t t : std::set<std::int64_t>{0, Tq / 3, Tq - 1}) {
       if (b != 1) indices.push_back(static_cast<std::int32_t>(b * Tq + t));
     }
     offsets.push_back(static_cast<std::int32_t>(indices.size()));
@@ -250,6 +256,8 @@ const OpRegistration registration(
                attention_case("grouped heads", 2, 7, 7, 6, 2, 8, 8, {}),
                attention_case("the last queries of a longer sequence", 2, 3, 68, 2, 1, 4, 5, {.bias = true}),
                attention_case("one query", 3, 1, 17, 2, 2, 16, 16, {.window = 4}),
+               attention_case("one query of more than a block of keys", 1, 1, 600, 4, 2, 5, 19, {.bias = true}),
+               attention_case("one query a row", 3, 1, 9, 2, 1, 4, 6, {.bias = true, .rows = true}),
                attention_case("dropout", 2, 20, 23, 2, 1, 4, 4, {.window = 11, .dropout = 0.3}),
                attention_case("some rows", 3, 66, 70, 2, 1, 4, 6, {.dropout = 0.2, .bias = true, .rows = true}),
                attention_case("no sequences", 0, 4, 4, 2, 1, 3, 3, {}),
