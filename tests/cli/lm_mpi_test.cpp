@@ -4,9 +4,9 @@
 #include <signal.h>
 
 #include <cmath>
-#include <cstdlib>
 
 #include "tests/cli/background.h"
+#include "tests/cli/mpi.h"
 #include "tests/cli/small_lm.h"
 
 namespace zoo::test {
@@ -17,17 +17,9 @@ using testing::HasSubstr;
 class LmMpi : public SmallLm {
  protected:
   void SetUp() override {
-    if (std::string(ZOO_MPIEXEC).empty()) GTEST_SKIP() << "this zoo was built without MPI";
-    // Containers run tests as root, which Open MPI asks to be confirmed.
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
+    require_mpi();
+    if (IsSkipped()) return;
     SmallLm::SetUp();
-  }
-  Arguments under_mpi(const Arguments& arguments, int processes) const {
-    return Arguments{ZOO_MPIEXEC, "--oversubscribe", "-n", std::to_string(processes), ZOO_COMMAND} + arguments;
-  }
-  ProcessResult run_mpi(const Arguments& arguments, int processes) const {
-    return run_process({.arguments = under_mpi(arguments, processes), .time_limit = std::chrono::minutes(2)});
   }
   std::vector<double> losses(const std::string& run) const {
     std::vector<double> all;

@@ -1,8 +1,8 @@
 // Sweeps whose runs are made by the processes of an MPI job.
 
-#include <gmock/gmock.h>
+#include "tests/cli/mpi.h"
 
-#include <cstdlib>
+#include <gmock/gmock.h>
 
 #include "tests/cli/background.h"
 
@@ -13,18 +13,7 @@ using testing::HasSubstr;
 
 class MpiSweeps : public SmallSweep {
  protected:
-  void SetUp() override {
-    if (std::string(ZOO_MPIEXEC).empty()) GTEST_SKIP() << "this zoo was built without MPI";
-    // Containers run tests as root, which Open MPI asks to be confirmed.
-    setenv("OMPI_ALLOW_RUN_AS_ROOT", "1", 1);
-    setenv("OMPI_ALLOW_RUN_AS_ROOT_CONFIRM", "1", 1);
-  }
-  Arguments under_mpi(const Arguments& arguments, int processes) const {
-    return Arguments{ZOO_MPIEXEC, "--oversubscribe", "-n", std::to_string(processes), ZOO_COMMAND} + arguments;
-  }
-  ProcessResult run_mpi(const Arguments& arguments, int processes) const {
-    return run_process({.arguments = under_mpi(arguments, processes), .time_limit = std::chrono::minutes(2)});
-  }
+  void SetUp() override { require_mpi(); }
 };
 
 TEST_F(MpiSweeps, GiveTheResultsOfOneMachine) {
