@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "gpu_testing.h"
 
 namespace zoo::gpu {
@@ -15,14 +17,18 @@ __global__ void early_return(unsigned n) {
   __syncthreads();
 }
 
-__global__ void caller_not_in_mask() { __shfl_sync(0x0000ffff, threadIdx.x, 0); }
+__global__ void caller_not_in_mask() {
+  __shfl_sync(0x0000ffff, threadIdx.x, 0);
+}
 
 __global__ void lanes_that_return() {
   if (threadIdx.x % 32 < 16) return;
   __shfl_down_sync(0xffffffff, threadIdx.x, 1);
 }
 
-__global__ void different_masks() { __ballot_sync(threadIdx.x < 8 ? 0x0000ffff : 0xffffffff, 1); }
+__global__ void different_masks() {
+  __ballot_sync(threadIdx.x < 8 ? 0x0000ffff : 0xffffffff, 1);
+}
 
 __global__ void half_a_warp_at_the_barrier() {
   if (threadIdx.x < 16) {
@@ -45,7 +51,9 @@ __global__ void writes_shared_at(std::ptrdiff_t at) {
   if (threadIdx.x == 3) shared_memory<float>()[at] = 1;
 }
 
-__global__ void copies_uninitialised_shared(float* y) { y[threadIdx.x] = shared_memory<float>()[threadIdx.x]; }
+__global__ void copies_uninitialised_shared(float* y) {
+  y[threadIdx.x] = shared_memory<float>()[threadIdx.x];
+}
 
 __global__ void asks_for_a_struct() {
   struct Shared {
@@ -58,10 +66,10 @@ __global__ void reads_a_misaligned_vector(const float* x, float* y) {
   *y = __ldg(reinterpret_cast<const float4*>(x + 1)).x;
 }
 
-__global__ void recurses(int depth, int* y) {
-  volatile char frame[1024];
-  frame[0] = static_cast<char>(depth);
-  if (depth > 0) recurses(depth - 1, y);
+__global__ void recurses(int depth, const int* caller, int* y) {
+  int frame[256];
+  for (int i = 0; i < 256; ++i) frame[i] = caller == nullptr ? i : caller[255 - i] + 1;
+  if (depth > 0) recurses(depth - 1, frame, y);
   *y = frame[0];
 }
 
@@ -83,9 +91,10 @@ std::string fault_of(void (*kernel)(Parameters...), unsigned threads, Arguments.
 
 TEST(Fault, NamesKernelBlockThreadSeedAndLaunch) {
   set_schedule_seed(17);
-  EXPECT_THAT(fault_of(early_return, 8, 4U),
-              AllOf(HasSubstr("kernel 'zoo::gpu::early_return', block (0, 0, 0), thread (0, 0, 0): divergent barrier: "),
-                    HasSubstr("(ZOO_GPU_SEED=17, launch 0)")));
+  EXPECT_THAT(
+      fault_of(early_return, 8, 4U),
+      AllOf(HasSubstr("kernel 'zoo::gpu::early_return', block (0, 0, 0), thread (0, 0, 0): divergent barrier: "),
+            HasSubstr("(ZOO_GPU_SEED=17, launch 0)")));
 }
 
 TEST(Fault, BarriersInTwoBranches) {
@@ -95,7 +104,8 @@ TEST(Fault, BarriersInTwoBranches) {
 }
 
 TEST(Fault, BarrierAfterAnEarlyReturn) {
-  EXPECT_THAT(fault_of(early_return, 8, 5U), HasSubstr("3 of 8 threads have ended, thread (5, 0, 0) the first of them"));
+  EXPECT_THAT(fault_of(early_return, 8, 5U),
+              HasSubstr("3 of 8 threads have ended, thread (5, 0, 0) the first of them"));
 }
 
 TEST(Fault, CallerNotInItsMask) {
@@ -117,8 +127,9 @@ TEST(Fault, LanesWithDifferentMasks) {
 }
 
 TEST(Fault, LanesThatWaitElsewhere) {
-  EXPECT_THAT(fault_of(half_a_warp_at_the_barrier, 32),
-              AllOf(HasSubstr("deadlock: __syncwarp at"), HasSubstr("lane 0 waits at __syncthreads at faults_test.cpp:")));
+  EXPECT_THAT(
+      fault_of(half_a_warp_at_the_barrier, 32),
+      AllOf(HasSubstr("deadlock: __syncwarp at"), HasSubstr("lane 0 waits at __syncthreads at faults_test.cpp:")));
 }
 
 TEST(Fault, LockThatNobodyFrees) {
@@ -127,7 +138,8 @@ TEST(Fault, LockThatNobodyFrees) {
   DeviceBuffer<int> lock(1);
   fill_async(lock.data(), 0, lock.bytes(), stream);
   launch(lock_never_freed, 1, 2, 0, stream, lock.data());
-  EXPECT_THAT(error_of([&] { stream.synchronize(); }), HasSubstr("deadlock: the threads of this block go on with atomic"));
+  EXPECT_THAT(error_of([&] { stream.synchronize(); }),
+              HasSubstr("deadlock: the threads of this block go on with atomic"));
 }
 
 TEST(Fault, TheDeviceWorksAfterOne) {
@@ -190,7 +202,8 @@ TEST(Fault, PointersThatAreNotDeviceMemory) {
               AllOf(HasSubstr("kernel 'zoo::gpu::writes_at': argument 2 must be in device memory, but is "),
                     HasSubstr("not device memory")));
   float* freed = DeviceBuffer<float>(4).data();
-  EXPECT_THAT(fault_of(writes_at, 1, std::ptrdiff_t{0}, freed), HasSubstr("of the freed allocation of 16 bytes made at"));
+  EXPECT_THAT(fault_of(writes_at, 1, std::ptrdiff_t{0}, freed),
+              HasSubstr("of the freed allocation of 16 bytes made at"));
 }
 
 TEST(FaultDeath, HostThatFollowsADevicePointer) {
@@ -198,12 +211,14 @@ TEST(FaultDeath, HostThatFollowsADevicePointer) {
   const volatile float* pointer = x.data();
   Stream stream;
   launch(nothing, 1, 1, 0, stream);
-  EXPECT_DEATH(static_cast<void>(*pointer), "host code followed a device pointer: byte 0 of the allocation of 16 bytes");
+  EXPECT_DEATH(static_cast<void>(*pointer),
+               "host code followed a device pointer: byte 0 of the allocation of 16 bytes");
 }
 
 TEST(FaultDeath, StackOverflow) {
   DeviceBuffer<int> y(1);
-  EXPECT_DEATH(fault_of(recurses, 1, 1000, y.data()), "kernel 'zoo::gpu::recurses'.*stack overflow|stack-overflow");
+  EXPECT_DEATH(fault_of(recurses, 1, 1000, static_cast<int*>(nullptr), y.data()),
+               "kernel 'zoo::gpu::recurses'.*stack overflow|stack-overflow");
 }
 
 TEST(Fault, LaunchesBeyondTheDevice) {
@@ -211,13 +226,15 @@ TEST(Fault, LaunchesBeyondTheDevice) {
   const auto refused = [&](dim3 grid, dim3 block, std::size_t shared) {
     return error_of([&] { launch(nothing, grid, block, shared, stream); });
   };
-  EXPECT_THAT(refused(1, 1025, 0), HasSubstr("kernel 'zoo::gpu::nothing' cannot be launched on emulated H100: its blocks"));
+  EXPECT_THAT(refused(1, 1025, 0),
+              HasSubstr("kernel 'zoo::gpu::nothing' cannot be launched on emulated H100: its blocks"));
   EXPECT_THAT(refused(1, dim3(32, 33), 0), HasSubstr("its blocks have 1056 threads; they can have at most 1024"));
   EXPECT_THAT(refused(1, dim3(1, 1, 65), 0), HasSubstr("65 threads along z; they must have 1 to 64"));
   EXPECT_THAT(refused(dim3(1, 65536), 1, 0), HasSubstr("65536 blocks along y; it must have 1 to 65535"));
   EXPECT_THAT(refused(0, 1, 0), HasSubstr("0 blocks along x"));
   EXPECT_THAT(refused(1, 0, 0), HasSubstr("0 threads along x"));
-  EXPECT_THAT(refused(1, 1, 227 * 1024 + 1), HasSubstr("232449 bytes of shared memory; a block can have at most 232448"));
+  EXPECT_THAT(refused(1, 1, 227 * 1024 + 1),
+              HasSubstr("232449 bytes of shared memory; a block can have at most 232448"));
   EXPECT_EQ(refused(1, 1024, 227 * 1024), "nothing was thrown");
 }
 

@@ -36,8 +36,8 @@ int times_right(const Run& run) {
   return right;
 }
 
-/// A race that the random order shows: with ThreadSanitizer it is thrown, with the kernel's name; without, at least one of
-/// 20 orders gives wrong numbers. run() says whether they are right.
+/// A race that the random order shows: with ThreadSanitizer it is thrown, with the kernel's name; without, at least one
+/// of 20 orders gives wrong numbers. run() says whether they are right.
 template <typename Run>
 void expect_race(const char* kernel, const Run& run) {
   if constexpr (host::race_check) {

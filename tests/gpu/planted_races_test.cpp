@@ -69,8 +69,12 @@ __global__ void last_block_adds_up(bool fence, float* parts, unsigned* done, flo
   *sum = total;
 }
 
-__global__ void set_to(float value, float* y) { y[threadIdx.x] = value; }
-__global__ void doubled(const float* x, float* y) { y[threadIdx.x] = 2 * x[threadIdx.x]; }
+__global__ void set_to(float value, float* y) {
+  y[threadIdx.x] = value;
+}
+__global__ void doubled(const float* x, float* y) {
+  y[threadIdx.x] = 2 * x[threadIdx.x];
+}
 
 namespace {
 
@@ -145,7 +149,8 @@ TEST(PlantedRace, BlocksThatReadEachOther) {
 }
 
 TEST(PlantedRace, BlocksThatCountWithoutAtomics) {
-  if (!host::race_check) GTEST_SKIP() << "blocks of different cores lose counts too seldom to show without ThreadSanitizer";
+  if (!host::race_check)
+    GTEST_SKIP() << "blocks of different cores lose counts too seldom to show without ThreadSanitizer";
   const auto run = [](bool correct) {
     Stream stream;
     DeviceBuffer<int> y(1);

@@ -31,7 +31,7 @@ bool can_begin(const Stream::State* stream) {
 }
 
 void run_next(Stream::State& stream) {
-  const Operation operation = std::move(stream.operations.front());
+  Operation operation = std::move(stream.operations.front());
   stream.operations.pop_front();
   void* caller = current_trace();
   if (race_check) switch_trace(stream.trace);
@@ -47,6 +47,7 @@ void run_next(Stream::State& stream) {
     release(&operation.marks->tag);
     operation.marks->done = true;
   }
+  operation.run = nullptr;  // by the stream, which has seen the kernel's threads end
   release(&stream.done);
   if (race_check) switch_trace(caller);
   if (fault == nullptr) return;

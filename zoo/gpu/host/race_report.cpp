@@ -26,7 +26,8 @@ void __tsan_on_report(void* report) {
   }
   int number = 0;
   void* address = nullptr;
-  __tsan_get_report_mop(report, 0, &number, &address, &number, &number, &number, nullptr, 0);
+  void* caller = nullptr;
+  __tsan_get_report_mop(report, 0, &number, &address, &number, &number, &number, &caller, 1);
   block->note_race(address);
 }
 }
