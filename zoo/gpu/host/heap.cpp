@@ -55,7 +55,6 @@ void* Heap::allocate(std::size_t bytes, const char* file, unsigned line) {
   if (reusable != free_pages_.end()) {
     pages = reusable->second;
     free_pages_.erase(reusable);
-    allocations_.erase(pages);
   } else if (used_ + pages_bytes > address_bytes) {
     throw Error("the emulated GPU has used up its {} bytes of addresses; allocate less often, from a pool",
                 address_bytes);
@@ -64,15 +63,24 @@ void* Heap::allocate(std::size_t bytes, const char* file, unsigned line) {
   }
   const Access access(*this);
   if (accesses_ > 1) protect(PROT_READ | PROT_WRITE);  // of pages used for the first time
+  const Allocation allocation = {bytes, pages_bytes, file, line, false};
   allow_access(pages, pages_bytes);
-  fill_red_zone(pages, red_zone_bytes);
   std::memset(pages + red_zone_bytes, 0xff, bytes);
-  fill_red_zone(pages + red_zone_bytes + bytes, red_zone_bytes);
-  forbid_access(pages, red_zone_bytes);
-  forbid_access(pages + red_zone_bytes + bytes, pages_bytes - red_zone_bytes - bytes);
-  allocations_[pages] = {bytes, pages_bytes, file, line, false};
+  surround(pages, allocation);
+  allocations_[pages] = allocation;
   bytes_in_use_ += bytes;
   return pages + red_zone_bytes;
+}
+
+void Heap::surround(char* pages, const Allocation& allocation) {
+  char* data = pages + red_zone_bytes;
+  char* end = data + allocation.bytes;
+  allow_access(pages, allocation.pages_bytes);
+  fill_red_zone(pages, red_zone_bytes);
+  fill_red_zone(end, red_zone_bytes);
+  if (allocation.freed) std::memset(data, 0xff, std::min(allocation.bytes, watched_bytes));
+  forbid_access(pages, allocation.freed ? allocation.pages_bytes : red_zone_bytes);
+  forbid_access(end, allocation.pages_bytes - red_zone_bytes - allocation.bytes);
 }
 
 void Heap::free(void* memory) {
@@ -85,11 +93,7 @@ void Heap::free(void* memory) {
   const std::string damaged = damage_of(found->first, allocation);
   allocation.freed = true;
   bytes_in_use_ -= allocation.bytes;
-  allow_access(found->first, allocation.pages_bytes);
-  std::memset(memory, 0xff, std::min(allocation.bytes, watched_bytes));
-  fill_red_zone(found->first, red_zone_bytes);
-  fill_red_zone(found->first + red_zone_bytes + allocation.bytes, red_zone_bytes);
-  forbid_access(found->first, allocation.pages_bytes);
+  surround(found->first, allocation);
   quarantine_.push_back(found->first);
   if (quarantine_.size() > quarantined_allocations) forget_oldest();
   if (!damaged.empty()) throw Error("{}", damaged);
@@ -99,6 +103,7 @@ void Heap::forget_oldest() {
   char* pages = quarantine_.front();
   quarantine_.pop_front();
   const std::size_t bytes = allocations_.at(pages).pages_bytes;
+  allocations_.erase(pages);
   madvise(pages, bytes, MADV_DONTNEED);
   free_pages_.emplace(bytes, pages);
 }
@@ -117,7 +122,7 @@ bool Heap::contains(const void* address) const {
 std::string Heap::describe(const void* address) const {
   if (!contains(address)) return fmt::format("{}, not device memory", address);
   const auto found = find(address);
-  if (found == allocations_.end()) return fmt::format("{}, device memory that was never allocated", address);
+  if (found == allocations_.end()) return fmt::format("{}, device memory that is not allocated", address);
   const Allocation& allocation = found->second;
   return fmt::format("byte {} of the {}allocation of {} bytes made at {}",
                      static_cast<const char*>(address) - found->first - static_cast<std::ptrdiff_t>(red_zone_bytes),
@@ -146,13 +151,15 @@ std::string Heap::damage_of(const char* pages, const Allocation& allocation) con
   return damaged == end ? "" : fmt::format("write after free: {} was written", describe(damaged));
 }
 
-std::string Heap::damage() const {
+std::string Heap::take_damage() {
+  std::string result;
   for (const auto& [pages, allocation] : allocations_) {
-    const bool watched = !allocation.freed || std::ranges::find(quarantine_, pages) != quarantine_.end();
-    if (!watched) continue;
-    if (std::string found = damage_of(pages, allocation); !found.empty()) return found;
+    const std::string found = damage_of(pages, allocation);
+    if (found.empty()) continue;
+    result += (result.empty() ? "" : "; ") + found;
+    surround(pages, allocation);
   }
-  return "";
+  return result;
 }
 
 std::vector<DeviceAllocation> Heap::live() const {

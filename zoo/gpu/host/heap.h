@@ -27,8 +27,9 @@ class Heap {
   bool contains(const void* address) const;
   /// "byte 12 of the allocation of 64 bytes made at f.cpp:7", also of what has been freed.
   std::string describe(const void* address) const;
-  /// What was written outside of allocations since they were made, "" when nothing: the first byte found.
-  std::string damage() const;
+  /// What was written outside of allocations since the last call, "" when nothing: the first byte of each found, which
+  /// is then repaired.
+  std::string take_damage();
   std::vector<DeviceAllocation> live() const;
   std::size_t bytes_in_use() const { return bytes_in_use_; }
 
@@ -52,10 +53,11 @@ class Heap {
     unsigned line = 0;
     bool freed = false;
   };
-  using Allocations = std::map<char*, Allocation>;  ///< by the address of their first page
+  using Allocations = std::map<char*, Allocation>;  ///< live or in quarantine, by the address of their first page
 
   Allocations::const_iterator find(const void* address) const;
   std::string damage_of(const char* pages, const Allocation& allocation) const;
+  void surround(char* pages, const Allocation& allocation);
   void forget_oldest();
   void protect(int protection);
 

@@ -67,7 +67,7 @@ void run_grid(Launch& launch) {
   }
   acquire(&launch.ended);
   if (fault != nullptr) std::rethrow_exception(fault);
-  if (const std::string damage = heap().damage(); !damage.empty())
+  if (const std::string damage = heap().take_damage(); !damage.empty())
     throw KernelFault("kernel '{}': {} (found after the launch; ZOO_GPU_SEED={}, launch {})",
                       function_name(launch.function), damage, schedule_seed(), launch.number);
 }
