@@ -57,8 +57,8 @@ __global__ void atomic_kernel(AtomicResults* results) {
   atomicAdd(&results->double_sum, 0.25);
   if (i == 0) atomicExch(&results->exchanged, 7);
   // A sum by compare and swap, as locks and other operations are made.
-  int before = results->swapped;
-  int seen = before;
+  int seen = atomicAdd(&results->swapped, 0);
+  int before = 0;
   do {
     before = seen;
     seen = atomicCAS(&results->swapped, before, before + 1);
