@@ -60,10 +60,6 @@ std::string short_name(std::string name) {
 
 }  // namespace
 
-bool Site::operator==(const Site& other) const {
-  return line == other.line && (file == other.file || std::strcmp(file, other.file) == 0);
-}
-
 std::string text(Site site) {
   const char* slash = std::strrchr(site.file, '/');
   return fmt::format("{}:{}", slash == nullptr ? site.file : slash + 1, site.line);
