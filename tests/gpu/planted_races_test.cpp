@@ -127,8 +127,10 @@ TEST(PlantedRace, MissingSecondBarrierOfALoop) {
 TEST(PlantedRace, MissingBarrierAfterWritingASharedVariable) {
   const auto run = [](bool correct) {
     Stream stream;
-    DeviceBuffer<float> y(4 * 8);
-    launch(shared_variable, 4, 8, 0, stream, correct, y.data());
+    // For ThreadSanitizer blocks of a launch race for such a variable: all of a core's have it at one address.
+    constexpr unsigned blocks = host::race_check ? 1 : 4;
+    DeviceBuffer<float> y(blocks * 8);
+    launch(shared_variable, blocks, 8, 0, stream, correct, y.data());
     const std::vector<float> values = to_host(y, stream);
     for (unsigned i = 0; i < values.size(); ++i) {
       if (values[i] != static_cast<float>(i / 8 + 1)) return false;

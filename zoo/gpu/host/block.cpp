@@ -81,7 +81,12 @@ void Block::prepare(Launch& launch, std::uint64_t index) {
   count_ = static_cast<unsigned>(launch.threads());
   while (threads_.size() < count_) threads_.push_back(std::make_unique<Thread>(threads_.size()));
   warps_.resize((count_ + 31) / 32);
-  for (Warp& warp : warps_) warp.meetings.clear();
+  // Here, and not by the kernel's threads, so that ThreadSanitizer does not take the memory for theirs.
+  for (Warp& warp : warps_) {
+    warp.meetings.clear();
+    warp.meetings.reserve(32);
+  }
+  ready_.reserve(count_);
   at_barrier_ = 0;
   predicates_ = 0;
   fruitless_ = 0;
@@ -100,7 +105,6 @@ void Block::start_threads() {
     thread.number = i;
     thread.index = {i % block.x, i / block.x % block.y, i / block.x / block.y};
     thread.state = State::ready;
-    thread.copies.clear();
     thread.fiber.start(
         [](void* argument) {
           auto& self = *static_cast<Thread*>(argument);
@@ -133,6 +137,8 @@ void Block::enter(Thread& thread) {
   } catch (...) {
     if (fault_ == nullptr) fault_ = std::current_exception();
   }
+  thread.copies.clear();
+  thread.copies.shrink_to_fit();  // the memory is this thread's, to ThreadSanitizer
   thread.state = State::exited;
   fruitless_ = 0;
   release(&launch_->ended);

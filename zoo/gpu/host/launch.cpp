@@ -38,21 +38,20 @@ Block& block_of_this_thread() {
   return block;
 }
 
+// How many threads of the machine run blocks. ThreadSanitizer needs no real parallelism, since blocks are in no order
+// for it even on one; and it would have to be told what OpenMP orders.
+int worker_count(const Launch& launch) {
+  if (race_check || omp_in_parallel() != 0) return 1;
+  const std::uint64_t most = std::max<std::uint64_t>(1, most_fibers / launch.threads());
+  return static_cast<int>(std::min({launch.blocks(), most, static_cast<std::uint64_t>(omp_get_max_threads())}));
+}
+
 void run_grid(Launch& launch) {
   const std::vector<std::uint32_t> order = shuffled_blocks(launch);
-  const auto most = std::min<std::uint64_t>(order.size(), std::max<std::uint64_t>(1, most_fibers / launch.threads()));
-  const int workers =
-      omp_in_parallel() != 0
-          ? 1
-          : static_cast<int>(std::min<std::uint64_t>(most, static_cast<std::uint64_t>(omp_get_max_threads())));
   std::atomic<std::size_t> next = 0;
   std::exception_ptr fault;
   std::mutex fault_mutex;
-  char begun = 0;
-  release(&begun);
-#pragma omp parallel num_threads(workers)
-  {
-    acquire(&begun);
+  const auto work = [&] {
     watch_segmentation_faults();
     Block& block = block_of_this_thread();
     for (std::size_t i = next++; i < order.size(); i = next++) {
@@ -64,6 +63,13 @@ void run_grid(Launch& launch) {
         next = order.size();
       }
     }
+  };
+  const int workers = worker_count(launch);
+  if (workers == 1) {
+    work();
+  } else {
+#pragma omp parallel num_threads(workers)
+    work();
   }
   acquire(&launch.ended);
   if (fault != nullptr) std::rethrow_exception(fault);
