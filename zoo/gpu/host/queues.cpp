@@ -51,6 +51,7 @@ void run_next(Stream::State& stream) {
   release(&stream.done);
   if (race_check) switch_trace(caller);
   if (fault == nullptr) return;
+  acquire(&stream.done);  // the fault was made there
   for (Stream::State* other : streams()) {
     for (const Operation& dropped : other->operations) {
       if (dropped.marks != nullptr) dropped.marks->done = true;
