@@ -1,0 +1,142 @@
+#pragma once
+
+#include <type_traits>
+
+#include "zoo/gpu/bfloat16.h"
+#include "zoo/gpu/ptx.h"
+
+// Products of small matrices by the tensor cores: a whole warp computes c += a b, with c of 16 rows and 8 columns in
+// float. The elements of a, b and c are spread over the lanes' registers; which lane holds what is nobody's business
+// but this file's, and the host executor holds it otherwise in every launch. All 32 lanes must call each function
+// together.
+
+namespace zoo::gpu {
+
+inline constexpr int tile_rows = 16;
+inline constexpr int tile_columns = 8;
+
+/// How the elements of a and b are rounded: 10 bits of mantissa, or bfloat16's 7. `depth` is a's columns and b's rows.
+struct Tf32 {
+  static constexpr int depth = 8;
+};
+struct Bf16 {
+  static constexpr int depth = 16;
+};
+
+/// a, 16 rows of Format::depth.
+template <typename Format>
+struct TileA {
+  unsigned registers[4];
+};
+
+/// b, Format::depth rows of 8.
+template <typename Format>
+struct TileB {
+  unsigned registers[2];
+};
+
+/// c, of which each lane holds four elements: values[i] is at (row(i), column(i)).
+struct TileC {
+  float values[4] = {0, 0, 0, 0};
+
+  __device__ static int row(int i) { return static_cast<int>(tile_lane()) / 4 + i / 2 * 8; }
+  __device__ static int column(int i) { return static_cast<int>(tile_lane()) % 4 * 2 + i % 2; }
+};
+
+namespace detail {
+
+// The register that holds (row, k) of a or (k, column) of b: one TF32 number, or two bfloat16 of neighbouring k.
+template <typename Format, typename Element>
+__device__ __forceinline__ unsigned tile_register(int first_k, const Element& element) {
+  if constexpr (std::is_same_v<Format, Tf32>) {
+    return __float_as_uint(round_to_tf32(element(first_k)));
+  } else {
+    return to_bfloat16(element(first_k)).bits | static_cast<unsigned>(to_bfloat16(element(first_k + 1)).bits) << 16;
+  }
+}
+
+// How many neighbours along k a register holds.
+template <typename Format>
+inline constexpr int per_register = Format::depth / 8;
+
+}  // namespace detail
+
+/// a from element(row, k), a float.
+template <typename Format, typename Element>
+__device__ __forceinline__ TileA<Format> tile_a(const Element& element) {
+  const int lane = static_cast<int>(tile_lane());
+  TileA<Format> result;
+  for (int i = 0; i < 4; ++i) {
+    const int row = lane / 4 + i % 2 * 8;
+    const int k = (lane % 4 + i / 2 * 4) * detail::per_register<Format>;
+    result.registers[i] = detail::tile_register<Format>(k, [&](int at) { return element(row, at); });
+  }
+  return result;
+}
+
+/// b from element(k, column), a float.
+template <typename Format, typename Element>
+__device__ __forceinline__ TileB<Format> tile_b(const Element& element) {
+  const int lane = static_cast<int>(tile_lane());
+  TileB<Format> result;
+  for (int i = 0; i < 2; ++i) {
+    const int k = (lane % 4 + i * 4) * detail::per_register<Format>;
+    result.registers[i] = detail::tile_register<Format>(k, [&](int at) { return element(at, lane / 4); });
+  }
+  return result;
+}
+
+/// a from memory, float or bfloat16: element (row, k) is at origin[row * row_stride + k * k_stride], so that either
+/// stride may be 1.
+template <typename Format, typename T>
+__device__ __forceinline__ TileA<Format> load_a(const T* origin, int row_stride, int k_stride) {
+  return tile_a<Format>([=](int row, int k) { return to_float(origin[row * row_stride + k * k_stride]); });
+}
+
+/// b from memory: element (k, column) is at origin[k * k_stride + column * column_stride].
+template <typename Format, typename T>
+__device__ __forceinline__ TileB<Format> load_b(const T* origin, int k_stride, int column_stride) {
+  return tile_b<Format>([=](int k, int column) { return to_float(origin[k * k_stride + column * column_stride]); });
+}
+
+/// Stores c: element (row, column) to origin[row * row_stride + column * column_stride].
+__device__ __forceinline__ void store(const TileC& c, float* origin, int row_stride, int column_stride) {
+  for (int i = 0; i < 4; ++i) origin[TileC::row(i) * row_stride + TileC::column(i) * column_stride] = c.values[i];
+}
+
+/// c += a b. The products are exact; they are added in float.
+__device__ __forceinline__ void multiply_add(TileC& c, const TileA<Tf32>& a, const TileB<Tf32>& b) {
+  mma_tf32(c.values, a.registers, b.registers);
+}
+__device__ __forceinline__ void multiply_add(TileC& c, const TileA<Bf16>& a, const TileB<Bf16>& b) {
+  mma_bf16(c.values, a.registers, b.registers);
+}
+
+/// Floats as sums of two TF32 numbers, which keep 21 of their 24 bits: three products (the fourth is below the
+/// rounding) give a float32 product to a relative 2^-20.
+struct SplitTileA {
+  TileA<Tf32> high;
+  TileA<Tf32> low;
+};
+struct SplitTileB {
+  TileB<Tf32> high;
+  TileB<Tf32> low;
+};
+
+__device__ __forceinline__ SplitTileA load_split_a(const float* origin, int row_stride, int k_stride) {
+  const auto at = [=](int row, int k) { return origin[row * row_stride + k * k_stride]; };
+  return {tile_a<Tf32>(at), tile_a<Tf32>([=](int row, int k) { return at(row, k) - round_to_tf32(at(row, k)); })};
+}
+__device__ __forceinline__ SplitTileB load_split_b(const float* origin, int k_stride, int column_stride) {
+  const auto at = [=](int k, int column) { return origin[k * k_stride + column * column_stride]; };
+  return {tile_b<Tf32>(at),
+          tile_b<Tf32>([=](int k, int column) { return at(k, column) - round_to_tf32(at(k, column)); })};
+}
+/// c += a b to float32's accuracy, the small products first.
+__device__ __forceinline__ void multiply_add(TileC& c, const SplitTileA& a, const SplitTileB& b) {
+  multiply_add(c, a.low, b.high);
+  multiply_add(c, a.high, b.low);
+  multiply_add(c, a.high, b.high);
+}
+
+}  // namespace zoo::gpu
