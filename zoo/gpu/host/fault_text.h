@@ -6,7 +6,9 @@
 namespace zoo::gpu::host {
 
 /// Whether two texts are equal; nearly always they are the same literal.
-inline bool same_text(const char* a, const char* b) { return a == b || std::strcmp(a, b) == 0; }
+inline bool same_text(const char* a, const char* b) {
+  return a == b || std::strcmp(a, b) == 0;
+}
 
 /// A place in a kernel's source.
 struct Site {
