@@ -131,7 +131,13 @@ int run_sweep_command(const SweepCommand& command, std::span<const std::string> 
                       const ShowResults& show) {
   const std::unique_ptr<Ranks> ranks = open_mpi_job();
   if (ranks && ranks->rank() > 0) {
-    serve_rank(*ranks, worker_command());
+    try {
+      serve_rank(*ranks, worker_command());
+    } catch (const std::exception& error) {
+      // Rank 0 would wait for it for ever. What has been finished is in the store.
+      fmt::print(stderr, "zoo: rank {}: {}\n", ranks->rank(), error.what());
+      ranks->abort(1);
+    }
     return 0;
   }
   // However this ends, the other ranks must not wait for more.

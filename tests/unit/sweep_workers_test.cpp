@@ -14,6 +14,7 @@
 #include "zoo/core/process.h"
 #include "zoo/sweep/interrupt.h"
 #include "zoo/sweep/lock.h"
+#include "zoo/sweep/ranks.h"
 #include "zoo/sweep/worker.h"
 #include "zoo/sweep/workers.h"
 
@@ -85,6 +86,32 @@ TEST(WorkerPool, ADeadWorkerIsAFailedRunWithItsReason) {
 
 TEST(WorkerPool, TheSaidEndCountsWhateverFollows) {
   EXPECT_EQ(end_of_one("echo '" + end_line + "' >&3; kill -SEGV $$").status, RunStatus::done);
+}
+
+// Rank 0 in the place of MPI: hands out run after run, each as soon as the one before has said its end.
+class TwoRuns final : public Ranks {
+ public:
+  void send(int to, const std::string& text) override {
+    EXPECT_EQ(to, 0);
+    if (!std::holds_alternative<RunEnd>(read_message(text))) return;
+    statuses.push_back(std::get<RunEnd>(read_message(text)).status);
+    waiting_ = statuses.size() < 2 ? run_ : "d";
+  }
+  std::optional<std::pair<int, std::string>> receive() override {
+    if (waiting_.empty()) return std::nullopt;
+    return std::pair(0, std::exchange(waiting_, ""));
+  }
+  std::vector<RunStatus> statuses;
+
+ private:
+  const std::string run_ = "r" + write_request({});
+  std::string waiting_ = run_;
+};
+
+TEST(ServeRank, AProcessThatIsSlowToEndDelaysTheNextRun) {
+  TwoRuns ranks;
+  serve_rank(ranks, script("echo '" + end_line + "' >&3; sleep 0.2"));
+  EXPECT_THAT(ranks.statuses, ::testing::ElementsAre(RunStatus::done, RunStatus::done));
 }
 
 TEST(WorkerPool, AProgramThatCannotStartIsAFailedRun) {

@@ -83,10 +83,15 @@ void serve_rank(Ranks& ranks, const std::vector<std::string>& worker_command) {
   const InterruptGuard guard;
   WorkerPool pool(worker_command, 1);
   pool.leave_unpinned();
+  const auto pass_on = [&] {
+    for (const WorkerEvent& event : pool.wait(pause)) ranks.send(0, write_message(event.message));
+  };
   while (true) {
     while (const auto text = ranks.receive()) {
       switch (text->second.empty() ? dismissed : text->second.front()) {
         case run:
+          // The process before has said how its run ended, and may still be about to end itself.
+          while (!pool.idle()) pass_on();
           pool.start(0, read_request(text->second.substr(1)));
           break;
         case stop:
@@ -100,7 +105,7 @@ void serve_rank(Ranks& ranks, const std::vector<std::string>& worker_command) {
       }
     }
     if (pool.idle()) std::this_thread::sleep_for(pause);
-    for (const WorkerEvent& event : pool.wait(pause)) ranks.send(0, write_message(event.message));
+    pass_on();
   }
 }
 
