@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/process.h"
 
@@ -30,29 +31,6 @@ inline ProcessResult run_zoo(std::vector<std::string> arguments, const CommandSe
                       .input = settings.input,
                       .time_limit = settings.time_limit});
 }
-
-/// A new directory, removed with what is in it at the end of the scope.
-class TemporaryDirectory {
- public:
-  TemporaryDirectory() {
-    std::string name = (std::filesystem::temp_directory_path() / "zoo-test-XXXXXX").string();
-    if (::mkdtemp(name.data()) == nullptr) throw Error("cannot make a directory like {}", name);
-    path_ = name;
-  }
-  ~TemporaryDirectory() {
-    std::error_code ignored;
-    std::filesystem::remove_all(path_, ignored);
-  }
-  TemporaryDirectory(const TemporaryDirectory&) = delete;
-  TemporaryDirectory& operator=(const TemporaryDirectory&) = delete;
-
-  const std::filesystem::path& path() const { return path_; }
-  /// The path of a file in it.
-  std::string operator/(const std::string& name) const { return (path_ / name).string(); }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline std::string read_file(const std::filesystem::path& path) {
   std::ifstream file(path, std::ios::binary);

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/tape.h"
 #include "zoo/io/tensor_file.h"
 #include "zoo/ops/ops.h"
@@ -78,7 +79,8 @@ TEST_P(Pretrained, HasTheReferencesLogits) {
 }
 
 TEST_P(Pretrained, IsWrittenAsItWasRead) {
-  const fs::path copy = fs::path(testing::TempDir()) / ("zoo-pretrained-" + GetParam());
+  const test::TemporaryDirectory folder;
+  const fs::path copy = folder / "copy";
   const Model model = load(folder_);
   export_pretrained(pretrained_spec(folder_), model, copy.string());
 
@@ -96,7 +98,6 @@ TEST_P(Pretrained, IsWrittenAsItWasRead) {
     EXPECT_THAT(other.values<float>(), testing::ElementsAreArray(one.values<float>()));
   }
   EXPECT_EQ(difference(again, {tokens_.dim(1)}), difference(model, {tokens_.dim(1)}));
-  fs::remove_all(copy);
 }
 
 // Files are kept in the repository.

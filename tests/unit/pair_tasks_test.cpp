@@ -172,7 +172,7 @@ TEST(PairTasks, TheHeadReadsBothVectorsInTheirOrder) {
   const Model model(model_spec, 3);
   std::vector<float> values(16);
   std::iota(values.begin(), values.end(), -7.5F);
-  const Answers answers{.labels = Tensor::from<std::int32_t>({1}, {1})};
+  const Answers answers{.labels = Tensor::from<std::int32_t>({1}, {1}), .targets = {}};
   const auto loss = [&] { return model.head().loss(Tensor::from<float>({2, 8}, values), answers).item(); };
   const double forward = loss();
   std::rotate(values.begin(), values.begin() + 8, values.end());

@@ -7,6 +7,7 @@
 #include <fstream>
 #include <iterator>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/plugin_file.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/core/random.h"
@@ -79,8 +80,9 @@ TEST(PluginTimeLimit, IsReadFromTheEnvironment) {
 
 // Reading a file that somebody damaged ends in an answer or a UsageError, wherever the damage is.
 TEST(PluginStamp, SurvivesDamagedFiles) {
-  const std::string path = testing::TempDir() + "/zoo_damaged.so";
-  std::filesystem::copy_file(plugins + "/token_shift.so", path, std::filesystem::copy_options::overwrite_existing);
+  const test::TemporaryDirectory folder;
+  const std::string path = folder / "damaged.so";
+  std::filesystem::copy_file(plugins + "/token_shift.so", path);
   std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
   const std::string whole((std::istreambuf_iterator<char>(file)), {});
   const auto passes = [&] {
@@ -118,7 +120,6 @@ TEST(PluginStamp, SurvivesDamagedFiles) {
     std::filesystem::resize_file(path, size);
     EXPECT_FALSE(passes()) << size;
   }
-  std::filesystem::remove(path);
 }
 
 }  // namespace

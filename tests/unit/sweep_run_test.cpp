@@ -9,6 +9,7 @@
 #include <string>
 #include <thread>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/sweep/sweep.h"
 
@@ -20,12 +21,6 @@ using ::testing::HasSubstr;
 // Sweeps with shell scripts in the place of workers: what the parent does, without training anything.
 class SweepRun : public ::testing::Test {
  protected:
-  SweepRun() {
-    std::string name = ::testing::TempDir() + "zoo-sweep-XXXXXX";
-    folder_ = mkdtemp(name.data());
-  }
-  ~SweepRun() override { std::filesystem::remove_all(folder_); }
-
   static RunSpec spec(int seed) {
     const nlohmann::json part = {{{"seq_len", 16}, {"kv_pairs", 2}, {"examples", 4}}};
     return {
@@ -63,7 +58,7 @@ class SweepRun : public ::testing::Test {
     const Store store(file("runs.db"), Store::Mode::read);
     return store.find(spec(seed).id()).value();
   }
-  std::string file(const std::string& name) const { return (folder_ / name).string(); }
+  std::string file(const std::string& name) const { return folder_ / name; }
   int starts(int seed) const {
     std::ifstream lines(file("started." + std::to_string(seed)));
     int count = 0;
@@ -71,7 +66,7 @@ class SweepRun : public ::testing::Test {
     return count;
   }
 
-  std::filesystem::path folder_;
+  test::TemporaryDirectory folder_;
 };
 
 TEST_F(SweepRun, RecordsWhatWorkersSay) {

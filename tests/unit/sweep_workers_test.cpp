@@ -10,6 +10,7 @@
 #include <map>
 #include <thread>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/process.h"
 #include "zoo/sweep/interrupt.h"
@@ -260,9 +261,8 @@ TEST(InterruptGuard, CountsSignalsAndGivesThemBack) {
 }
 
 TEST(StoreLock, OneSweepAtATime) {
-  std::string folder = ::testing::TempDir() + "zoo-lock-XXXXXX";
-  ASSERT_NE(mkdtemp(folder.data()), nullptr);
-  const std::string store = folder + "/runs.db";
+  const test::TemporaryDirectory folder;
+  const std::string store = folder / "runs.db";
   {
     const StoreLock lock(store);
     try {

@@ -8,6 +8,7 @@
 #include <new>
 #include <numeric>
 
+#include "tests/cli/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/foreign_code.h"
 #include "zoo/core/parallel.h"
@@ -171,9 +172,6 @@ TEST(Trainer, DecodingTakesNothingFromTheHeap) {
 
 class RunTest : public testing::Test {
  protected:
-  void SetUp() override { std::filesystem::remove(path_); }
-  void TearDown() override { std::filesystem::remove(path_); }
-
   std::string run(const RunSpec& spec, const std::string& checkpoint, std::vector<EpochResult>& epochs,
                   int stop_after = -1) {
     RunCallbacks callbacks;
@@ -184,7 +182,8 @@ class RunTest : public testing::Test {
     return figures(epochs, outcome);
   }
 
-  std::string path_ = testing::TempDir() + "/zoo_run_test.safetensors";
+  const test::TemporaryDirectory folder_;
+  const std::string path_ = folder_ / "checkpoint.safetensors";
 };
 
 TEST_F(RunTest, IsTheSameBitForBitWhenRunAgain) {

@@ -29,4 +29,5 @@ macro(zoo_require_pkg library debian)
 endmacro()
 zoo_require_pkg(libelf libelf-dev)
 zoo_require_pkg(libxxhash libxxhash-dev)
-zoo_require_pkg(sentencepiece libsentencepiece-dev)
+# Ubuntu's package does not ask for what its own pkg-config file requires.
+zoo_require_pkg(sentencepiece "libsentencepiece-dev libprotobuf-dev")
