@@ -38,9 +38,9 @@ Shape Shape::insert(int axis, std::int64_t extent) const {
   if (rank_ == max_rank) throw Error("a shape has at most {} axes: {} cannot have one more", max_rank, str());
   Shape result = *this;
   result.rank_ = rank_ + 1;
-  const auto at = result.dims_.begin() + result.normalize(axis);
-  std::copy_backward(at, result.dims_.begin() + rank_, result.dims_.begin() + result.rank_);
-  *at = extent;
+  const auto at = static_cast<std::size_t>(result.normalize(axis));
+  for (auto i = static_cast<std::size_t>(rank_); i > at; --i) result.dims_[i] = result.dims_[i - 1];
+  result.dims_[at] = extent;
   return result;
 }
 

@@ -51,6 +51,18 @@ memory::desc describe(std::int64_t batch, std::int64_t rows, std::int64_t column
   return {{batch, rows, columns}, memory::data_type::f32, strides};
 }
 
+// `bias` is nullptr where there is none. Debian 12 has oneDNN 2.6, Ubuntu 24.04 has 3.1.
+dnnl::matmul::primitive_desc describe_product(const memory::desc& a, const memory::desc& b, const memory::desc* bias,
+                                              const memory::desc& c, const dnnl::primitive_attr& attributes) {
+#if DNNL_VERSION_MAJOR >= 3
+  if (bias == nullptr) return {engine(), a, b, c, attributes};
+  return {engine(), a, b, *bias, c, attributes};
+#else
+  if (bias == nullptr) return {dnnl::matmul::desc(a, b, c), attributes, engine()};
+  return {dnnl::matmul::desc(a, b, *bias, c), attributes, engine()};
+#endif
+}
+
 // A primitive with the memory objects it runs on, whose data pointers are swapped at each call.
 class Primitive {
  public:
@@ -71,9 +83,8 @@ class Primitive {
                           : memory::desc({1, 1, s.n}, memory::data_type::f32, {s.n, s.n, 1});
       bias_ = memory(bias, engine(), nullptr);
     }
-    const auto desc = s.bias ? dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), bias, c_.get_desc())
-                             : dnnl::matmul::desc(a_.get_desc(), b_.get_desc(), c_.get_desc());
-    const dnnl::matmul::primitive_desc primitive_desc(desc, attributes, engine());
+    const auto primitive_desc =
+        describe_product(a_.get_desc(), b_.get_desc(), s.bias ? &bias : nullptr, c_.get_desc(), attributes);
     primitive_ = dnnl::matmul(primitive_desc);
     scratch_ = memory(primitive_desc.scratchpad_desc(), engine(), nullptr);
     scratch_bytes_ = primitive_desc.scratchpad_desc().get_size();
