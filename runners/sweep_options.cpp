@@ -215,13 +215,16 @@ std::optional<SweepOptions> parse_sweep_options(const SweepCommand& command, std
 
   SweepOptions options;
   options.dry_run = dry_run;
-  auto preset_name = choose("preset");
+  auto chosen_preset = choose("preset");
   for (const auto& [name, help] : command.shortcuts) {
     if (!take(given, name, command_line)) continue;
-    if (preset_name && *preset_name != name) throw UsageError("--{} and --preset {} contradict", name, *preset_name);
-    preset_name = name;
+    if (chosen_preset && *chosen_preset != name) {
+      throw UsageError("--{} and --preset {} contradict", name, *chosen_preset);
+    }
+    chosen_preset = name;
   }
-  const Preset& preset = find_preset(command, preset_name.value_or(command.presets.front().name));
+  const std::string preset_name = chosen_preset.value_or(command.presets.front().name);
+  const Preset& preset = find_preset(command, preset_name);
   options.store = choose("store").value_or(options.store);
   options.out = choose("out").value_or("out/" + command.name);
   options.workers = parse_workers(choose("workers").value_or(std::to_string(default_workers())));
