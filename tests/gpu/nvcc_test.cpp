@@ -65,7 +65,7 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
 INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc,
                          testing::Values("zoo/gpu/examples/rms_norm.cu", "zoo/gpu/examples/matmul.cu",
                                          "zoo/gpu/attention_forward.cu", "zoo/gpu/attention_backward.cu",
-                                         "tests/gpu/words.cu"),
+                                         "zoo/gpu/diagonal_scan.cu", "tests/gpu/words.cu"),
                          [](const auto& source) { return std::filesystem::path(source.param).stem().string(); });
 
 }  // namespace

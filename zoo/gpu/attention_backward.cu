@@ -260,14 +260,13 @@ void attention_backward(const cpu::AttentionSizes& sizes, const cpu::AttentionIn
                         Stream& stream) {
   const Extents extents = checked(sizes, inputs);
   const std::ptrdiff_t rows = std::ptrdiff_t{1} * extents.batch * extents.queries * extents.heads;
-  launch_shape(delta_kernel, delta_shape(extents), 1, stream, outputs.y, dy, rows, extents.dv, delta);
+  launch_shape(delta_kernel, delta_shape(extents), stream, outputs.y, dy, rows, extents.dv, delta);
   with_format(precision, [&](auto format) {
     using Format = decltype(format);
-    launch_shape(query_gradient_kernel<Format>, query_shape<Format>(extents), blocks_of(extents.d, slice), stream,
-                 extents, inputs.q, inputs.k, inputs.v, inputs.key_bias, outputs.log_sum, delta, dy, gradients.q);
-    launch_shape(key_gradient_kernel<Format>, key_shape<Format>(extents), blocks_of(max(extents.d, extents.dv), slice),
-                 stream, extents, inputs.q, inputs.k, inputs.v, inputs.key_bias, outputs.log_sum, delta, dy,
-                 gradients.k, gradients.v, gradients.key_bias);
+    launch_shape(query_gradient_kernel<Format>, query_shape<Format>(extents), stream, extents, inputs.q, inputs.k,
+                 inputs.v, inputs.key_bias, outputs.log_sum, delta, dy, gradients.q);
+    launch_shape(key_gradient_kernel<Format>, key_shape<Format>(extents), stream, extents, inputs.q, inputs.k, inputs.v,
+                 inputs.key_bias, outputs.log_sum, delta, dy, gradients.k, gradients.v, gradients.key_bias);
   });
 }
 

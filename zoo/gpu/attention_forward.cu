@@ -140,8 +140,8 @@ void attention_forward(const cpu::AttentionSizes& sizes, const cpu::AttentionInp
   const Extents extents = checked(sizes, inputs);
   with_format(precision, [&](auto format) {
     using Format = decltype(format);
-    launch_shape(forward_kernel<Format>, forward_shape<Format>(extents), blocks_of(extents.dv, slice), stream, extents,
-                 inputs.q, inputs.k, inputs.v, inputs.key_bias, outputs.y, outputs.log_sum);
+    launch_shape(forward_kernel<Format>, forward_shape<Format>(extents), stream, extents, inputs.q, inputs.k, inputs.v,
+                 inputs.key_bias, outputs.y, outputs.log_sum);
   });
 }
 

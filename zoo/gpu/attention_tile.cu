@@ -1,8 +1,7 @@
 #include <algorithm>
-#include <limits>
 
-#include "zoo/core/error.h"
 #include "zoo/gpu/attention_tile.h"
+#include "zoo/gpu/extent.h"
 
 namespace zoo::gpu::attention {
 
@@ -13,9 +12,7 @@ void require(bool condition, const char* what, std::int64_t given, const char* e
 }
 
 int extent(const char* name, std::int64_t value, std::int64_t least) {
-  require(value >= least && value <= std::numeric_limits<int>::max(), name, value,
-          least == 0 ? "it must be from 0 to 2147483647" : "it must be from 1 to 2147483647");
-  return static_cast<int>(value);
+  return gpu::extent("attention", name, value, least);
 }
 
 }  // namespace
@@ -55,6 +52,7 @@ LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int 
     const auto floats = std::size_t{1} * warps * tile_rows * floats_a_row + floats_besides;
     return LaunchShape{.kernel = kernel,
                        .blocks = heads * blocks_of(rows, warps * tile_rows) * slices,
+                       .slices = static_cast<unsigned>(slices),
                        .threads = static_cast<unsigned>(warps) * 32,
                        .shared_bytes = floats * sizeof(float)};
   };

@@ -95,16 +95,6 @@ __host__ __device__ constexpr int pitch_of(int width) {
 LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int slices, int floats_a_row,
                          int floats_besides);
 
-/// Launches a kernel in a shape with blockIdx.y counting slices; does nothing where it has no blocks.
-template <typename... Parameters, typename... Arguments>
-void launch_shape(void (*kernel)(Parameters...), const LaunchShape& shape, int slices, Stream& stream,
-                  Arguments... arguments) {
-  if (shape.blocks == 0) return;
-  const auto count = static_cast<unsigned>(slices);
-  launch(kernel, dim3(static_cast<unsigned>(shape.blocks / count), count), dim3(shape.threads), shape.shared_bytes,
-         stream, arguments...);
-}
-
 /// The whole block begins to copy rows to shared memory, with zeros in place of what is not there: so nothing of what
 /// surrounds a tensor can come into a product.
 __device__ __forceinline__ void begin_copy(float* to, int pitch, int row_count, const Rows& from) {

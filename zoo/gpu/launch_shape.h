@@ -11,7 +11,8 @@ namespace zoo::gpu {
 /// How a kernel is launched on device().
 struct LaunchShape {
   const char* kernel = "";
-  std::uint64_t blocks = 0;
+  std::uint64_t blocks = 0;      ///< of all slices; 0: nothing is launched
+  unsigned slices = 1;           ///< of the blocks, counted by blockIdx.y
   unsigned threads = 0;          ///< of a block
   std::size_t shared_bytes = 0;  ///< of a block
 };
