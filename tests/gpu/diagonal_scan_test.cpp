@@ -113,7 +113,7 @@ TEST(DiagonalScan, RepeatsBitForBitInEveryOrder) {
 
 TEST(DiagonalScan, HasMorePiecesWhereItHasFewBlocks) {
   EXPECT_EQ(diagonal_scan_kernel({1, 33, 32}).threads, 3U * 32);
-  EXPECT_EQ(diagonal_scan_kernel({8, 4096, 128}).threads, 32U * 32);
+  EXPECT_EQ(diagonal_scan_kernel({8, 4096, 128}).threads, 16U * 32);
   EXPECT_EQ(diagonal_scan_kernel({8, 4096, 128}).blocks, 32U);
   EXPECT_EQ(diagonal_scan_kernel({64, 4096, 512}).threads, 8U * 32);
   // A step of each piece and lane, for two rounds.
