@@ -125,6 +125,8 @@ struct Case {
   const char* name;
   std::int64_t queries, keys, heads, kv_heads, d, dv, window, first_query;
   bool bias;
+
+  friend void PrintTo(const Case& test, std::ostream* out) { *out << test.name; }
 };
 
 AttentionSizes sizes_of(const Case& test) {
