@@ -101,6 +101,7 @@ Results<double> plain(const ScanSizes& sizes, const Inputs& in) {
   return out;
 }
 
+// Without gradients of the last state where `in` has none.
 Results<float> on_device(const ScanSizes& sizes, const Inputs& in) {
   Stream stream;
   const auto copied = [&](const std::vector<float>& values) { return to_device(std::span(values), stream); };
@@ -151,6 +152,28 @@ TEST(Wkv, IsTheDefinition) {
       expect_near("do", results.gradients.o, expected.gradients.o);
     }
   }
+}
+
+TEST(Wkv, WhatNobodyWantsMayBeLeftOut) {
+  const ScanSizes sizes = {1, 33, 5};
+  Inputs inputs = random_inputs(sizes, false);
+  for (std::vector<float>* gradient : {&inputs.dp, &inputs.dq, &inputs.d_o}) gradient->assign(gradient->size(), 0);
+  const Results<float> with_zeros = on_device(sizes, inputs);
+  for (std::vector<float>* gradient : {&inputs.dp, &inputs.dq, &inputs.d_o}) gradient->clear();
+  const Results<float> without = on_device(sizes, inputs);
+  EXPECT_EQ(without.gradients.k, with_zeros.gradients.k);
+  EXPECT_EQ(without.gradients.w, with_zeros.gradients.w);
+  EXPECT_EQ(without.gradients.o, with_zeros.gradients.o);
+
+  Stream stream;
+  const auto copied = [&](const std::vector<float>& values) { return to_device(std::span(values), stream); };
+  const DeviceBuffer<float> k = copied(inputs.k), v = copied(inputs.v), w = copied(inputs.w), u = copied(inputs.u);
+  // In place: the state of a decoder moves on.
+  DeviceBuffer<float> p = copied(inputs.p), q = copied(inputs.q), o = copied(inputs.o), y(k.size());
+  wkv_forward(sizes, {k.data(), v.data(), w.data(), u.data(), {p.data(), q.data(), o.data()}},
+              {y.data(), {p.data(), q.data(), o.data()}, nullptr}, stream);
+  EXPECT_EQ(to_host(y, stream), with_zeros.y);
+  EXPECT_EQ(to_host(p, stream), with_zeros.p);
 }
 
 TEST(Wkv, LargeKeysStayFinite) {

@@ -69,9 +69,8 @@ struct Place {
 // steps.
 __global__ void __launch_bounds__(most_pieces * 32)
     forward_kernel(int length, int channels, const float* __restrict__ k, const float* __restrict__ v,
-                   const float* __restrict__ w, const float* __restrict__ u, const float* __restrict__ p,
-                   const float* __restrict__ q, const float* __restrict__ o, float* __restrict__ y,
-                   float* __restrict__ last_p, float* __restrict__ last_q, float* __restrict__ last_o,
+                   const float* __restrict__ w, const float* __restrict__ u, const float* p, const float* q,
+                   const float* o, float* __restrict__ y, float* last_p, float* last_q, float* last_o,
                    float* __restrict__ checkpoints) {
   auto* shared = shared_memory<State>();  // [2][pieces][32]
   const Place place(length, channels);

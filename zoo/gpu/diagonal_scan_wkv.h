@@ -7,7 +7,8 @@
 namespace zoo::gpu {
 
 /// RWKV-4's weighted mean, as cpu::wkv_forward (zoo/cpu/diagonal_scan_wkv.h), which says what the fields mean; all
-/// pointers are to device memory. Throws Error for sizes below 0 or beyond 2147483647.
+/// pointers are to device memory. The last state may be written where the first lies. Throws Error for sizes below 0 or
+/// beyond 2147483647.
 void wkv_forward(const cpu::ScanSizes& sizes, const cpu::WkvInputs<float>& inputs,
                  const cpu::WkvOutputs<float>& outputs, Stream& stream);
 
