@@ -9,7 +9,7 @@ namespace zoo::gpu {
 namespace {
 
 // Root mean square of c - a b, relative to that of a b.
-double relative_error(int m, int n, int k, MatmulPrecision precision) {
+double relative_error(int m, int n, int k, Precision precision) {
   std::mt19937 random(1);
   std::normal_distribution<float> normal;
   std::vector<float> a(static_cast<std::size_t>(m * k));
@@ -40,8 +40,8 @@ double relative_error(int m, int n, int k, MatmulPrecision precision) {
 TEST(TiledMatmul, ErrsAsItsPrecisionDoes) {
   const auto expected = [](int bits) { return std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0) * std::sqrt(2.0); };
   // Split TF32 drops 2^-20 of each operand at most; the rest are the roundings of a float sum of 3 k products.
-  EXPECT_LT(relative_error(64, 32, 96, MatmulPrecision::float32), 1e-6);
-  for (const auto& [precision, bits] : {std::pair{MatmulPrecision::tf32, 10}, std::pair{MatmulPrecision::bf16, 7}}) {
+  EXPECT_LT(relative_error(64, 32, 96, Precision::float32), 1e-6);
+  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
     const double error = relative_error(64, 32, 96, precision);
     EXPECT_LT(error, 1.3 * expected(bits));
     EXPECT_GT(error, 0.7 * expected(bits)) << "more exact than its format: not rounded as the hardware does";
@@ -50,7 +50,7 @@ TEST(TiledMatmul, ErrsAsItsPrecisionDoes) {
 
 TEST(TiledMatmul, RefusesWhatItsTilesDoNotDivide) {
   Stream stream;
-  EXPECT_THROW(tiled_matmul(nullptr, nullptr, nullptr, 33, 32, 32, MatmulPrecision::tf32, stream), UsageError);
+  EXPECT_THROW(tiled_matmul(nullptr, nullptr, nullptr, 33, 32, 32, Precision::tf32, stream), UsageError);
 }
 
 }  // namespace

@@ -13,6 +13,7 @@
 namespace zoo::gpu {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -39,9 +40,11 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
   const std::string source = std::string(ZOO_SOURCE_FOLDER) + "/" + GetParam();
   const auto folder = std::filesystem::temp_directory_path() / ("zoo_nvcc_" + std::to_string(getpid()));
   std::filesystem::create_directories(folder);
-  const Result result =
-      run(nvcc + " -std=c++20 -O3 -fmad=false -DFMT_USE_CONSTEXPR=1 -arch=sm_80 -Xptxas=-v --keep --keep-dir=" +
-          folder.string() + " -cubin -I" ZOO_SOURCE_FOLDER " -o " + (folder / "kernel.cubin").string() + " " + source);
+  const Result result = run(nvcc +
+                            " -std=c++20 -O3 -fmad=false -DFMT_USE_CONSTEXPR=1 -gencode=arch=compute_80,code=sm_80"
+                            " -gencode=arch=compute_90,code=sm_90 -Xptxas=-v --keep --keep-dir=" +
+                            folder.string() + " -fatbin -I" ZOO_SOURCE_FOLDER " -o " +
+                            (folder / "kernel.fatbin").string() + " " + source);
   std::stringstream ptx;
   for (const auto& file : std::filesystem::directory_iterator(folder)) {
     if (file.path().extension() == ".ptx") ptx << std::ifstream(file.path()).rdbuf();
@@ -50,8 +53,11 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_THAT(result.output, Not(HasSubstr("warning")));
   EXPECT_THAT(result.output, HasSubstr(" 0 bytes spill stores"));
+  EXPECT_THAT(result.output, AllOf(HasSubstr("for 'sm_80'"), HasSubstr("for 'sm_90'")));
   EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes spill")));
-  if (source.ends_with("matmul.cu")) {
+  if (source.find("matmul") != std::string::npos || source.find("attention") != std::string::npos) {
+    EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes stack")))
+        << "an array of tiles is not in registers: its loop was not unrolled";
     EXPECT_THAT(ptx.str(), HasSubstr("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"));
     EXPECT_THAT(ptx.str(), HasSubstr("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32"));
     EXPECT_THAT(ptx.str(), HasSubstr("cp.async.cg.shared.global"));
@@ -60,7 +66,9 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
 
 INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc,
                          testing::Values("zoo/gpu/examples/rms_norm.cu", "zoo/gpu/examples/matmul.cu",
-                                         "tests/gpu/words.cu"),
+                                         "zoo/gpu/attention_forward.cu", "zoo/gpu/attention_backward.cu",
+                                         "zoo/gpu/diagonal_scan.cu", "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/norm.cu",
+                                         "zoo/gpu/cross_entropy.cu", "zoo/gpu/elementwise.cu", "tests/gpu/words.cu"),
                          [](const auto& source) { return std::filesystem::path(source.param).stem().string(); });
 
 }  // namespace

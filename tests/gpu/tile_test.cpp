@@ -22,6 +22,17 @@ __global__ void lane_that_holds_row_0_column_0(unsigned* lane) {
   if (TileC::row(0) == 0 && TileC::column(0) == 0) *lane = threadIdx.x;
 }
 
+// Each row of c is filled with the sum of the columns' numbers of its elements.
+__global__ void sums_columns(float* c) {
+  TileC sums;
+  for (int half = 0; half < 2; ++half) {
+    const float own = static_cast<float>(TileC::column(2 * half) + TileC::column(2 * half + 1));
+    sums.values[2 * half] = across_row(own, [](float a, float b) { return a + b; });
+    sums.values[2 * half + 1] = sums.values[2 * half] + static_cast<float>(100 * TileC::row(2 * half));
+  }
+  store(sums, c, tile_columns, 1);
+}
+
 __global__ void rounded(const float* x, float* tf32, float* bf16) {
   tf32[threadIdx.x] = round_to_tf32(x[threadIdx.x]);
   bf16[threadIdx.x] = to_float(to_bfloat16(x[threadIdx.x]));
@@ -98,6 +109,21 @@ TEST(Tile, ProductsOfSmallWholeNumbersAreExact) {
   for (const bool transposed : {false, true}) {
     expect_exact_product<Tf32>(transposed);
     expect_exact_product<Bf16>(transposed);
+    expect_exact_product<Float32>(transposed);
+  }
+}
+
+TEST(Tile, AcrossARowGoWhatItsLanesHold) {
+  Stream stream;
+  for (int seed = 0; seed < 8; ++seed) {
+    set_schedule_seed(static_cast<std::uint64_t>(seed));
+    DeviceBuffer<float> device_c(tile_rows * tile_columns);
+    launch(sums_columns, 1, 32, 0, stream, device_c.data());
+    const std::vector<float> c = to_host(device_c, stream);
+    for (int row = 0; row < tile_rows; ++row) {
+      for (int column = 0; column < tile_columns; ++column)
+        ASSERT_EQ(c[row * tile_columns + column], column % 2 == 0 ? 28 : 28 + 100 * row);
+    }
   }
 }
 

@@ -6,7 +6,9 @@
 #include <type_traits>
 #include <utility>
 
+#include "zoo/core/error.h"
 #include "zoo/gpu/kernel.h"
+#include "zoo/gpu/launch_shape.h"
 #include "zoo/gpu/stream.h"
 
 #if !defined(__CUDACC__)
@@ -44,6 +46,18 @@ void launch(void (*kernel)(Parameters...), dim3 grid, dim3 block, std::size_t sh
   host::launch(
       function, [kernel, values] { std::apply(kernel, values); }, grid, block, shared_bytes, stream);
 #endif
+}
+
+/// The same in a shape that was computed beforehand. Throws Error when it has more blocks than the device can count.
+template <typename... Parameters, typename... Arguments>
+void launch_shape(void (*kernel)(Parameters...), const LaunchShape& shape, Stream& stream, Arguments&&... arguments) {
+  if (shape.blocks == 0) return;
+  const std::uint64_t blocks = shape.blocks / shape.slices;
+  if (blocks > device().grid_limit[0])
+    throw Error("{} on {}: {} blocks are needed; a grid can have at most {}, so use a smaller batch", shape.kernel,
+                device().name, blocks, device().grid_limit[0]);
+  launch(kernel, dim3(static_cast<unsigned>(blocks), shape.slices), dim3(shape.threads), shape.shared_bytes, stream,
+         std::forward<Arguments>(arguments)...);
 }
 
 }  // namespace zoo::gpu

@@ -54,6 +54,11 @@ __device__ __forceinline__ unsigned tile_lane() {
   return lane;
 }
 
+/// The lane of the warp whose tile_lane() is this.
+__device__ __forceinline__ unsigned lane_of_tile_lane(unsigned lane) {
+  return lane;
+}
+
 /// c += a b by a whole warp: 16x8 += 16x8 8x8 in TF32.
 __device__ __forceinline__ void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2]) {
   asm("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, "
@@ -97,6 +102,7 @@ inline float round_to_tf32(float x) {
   return __uint_as_float(finite ? (bits + 0x1000) & 0xffffe000 : bits);
 }
 
+using host::lane_of_tile_lane;
 using host::tile_lane;
 
 inline void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], const char* file = __builtin_FILE(),

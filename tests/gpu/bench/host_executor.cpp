@@ -61,9 +61,8 @@ void measure() {
   DeviceBuffer<float> a(side * side);
   DeviceBuffer<float> c(side * side);
   fill_async(a.data(), 0, a.bytes(), stream);
-  for (const auto& [precision, name] :
-       {std::pair{MatmulPrecision::float32, "split TF32"}, std::pair{MatmulPrecision::tf32, "TF32"},
-        std::pair{MatmulPrecision::bf16, "bf16"}}) {
+  for (const auto& [precision, name] : {std::pair{Precision::float32, "split TF32"}, std::pair{Precision::tf32, "TF32"},
+                                        std::pair{Precision::bf16, "bf16"}}) {
     const auto run = [&, chosen = precision] {
       tiled_matmul(a.data(), a.data(), c.data(), side, side, side, chosen, stream);
     };

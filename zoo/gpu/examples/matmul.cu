@@ -22,21 +22,10 @@ __device__ void begin_tile(float (*to)[padded], const float* from, int row_strid
     copy_async<16>(&to[i / 8][i % 8 * 4], from + static_cast<std::ptrdiff_t>(i / 8) * row_stride + i % 8 * 4);
 }
 
-template <MatmulPrecision precision>
-__device__ void multiply_add_at(TileC& c, const float* a, const float* b) {
-  if constexpr (precision == MatmulPrecision::float32) {
-    multiply_add(c, load_split_a(a, padded, 1), load_split_b(b, padded, 1));
-  } else {
-    using Format = std::conditional_t<precision == MatmulPrecision::tf32, Tf32, Bf16>;
-    multiply_add(c, load_a<Format>(a, padded, 1), load_b<Format>(b, padded, 1));
-  }
-}
-
 // While the warps multiply one pair of tiles, the next is on its way to the other buffer.
-template <MatmulPrecision precision>
+template <typename Format>
 __global__ void __launch_bounds__(threads)
     matmul_kernel(const float* __restrict__ a, const float* __restrict__ b, float* __restrict__ c, int n, int k) {
-  constexpr int depth = precision == MatmulPrecision::bf16 ? Bf16::depth : Tf32::depth;
   auto& shared = *shared_memory<Shared>();
   const int warp = static_cast<int>(threadIdx.x) / 32;
   const int row = warp / 2 * 16;
@@ -57,10 +46,10 @@ __global__ void __launch_bounds__(threads)
     copy_async_commit();
     copy_async_wait<1>();
     __syncthreads();
-    for (int at = 0; at < side; at += depth) {
+    for (int at = 0; at < side; at += Format::depth) {
       for (int half = 0; half < 2; ++half)
-        multiply_add_at<precision>(sums[half], &shared.a[step % 2][row][at],
-                                   &shared.b[step % 2][at][column + half * 8]);
+        multiply_add(sums[half], load_a<Format>(&shared.a[step % 2][row][at], padded, 1),
+                     load_b<Format>(&shared.b[step % 2][at][column + half * 8], padded, 1));
     }
     __syncthreads();
   }
@@ -70,16 +59,14 @@ __global__ void __launch_bounds__(threads)
 
 }  // namespace
 
-void tiled_matmul(const float* a, const float* b, float* c, int m, int n, int k, MatmulPrecision precision,
-                  Stream& stream) {
+void tiled_matmul(const float* a, const float* b, float* c, int m, int n, int k, Precision precision, Stream& stream) {
   if (m % side != 0 || n % side != 0 || k % side != 0)
     throw UsageError("tiled_matmul: m = {}, n = {} and k = {} must be multiples of {}", m, n, k, side);
   if (m == 0 || n == 0) return;
   const dim3 grid(static_cast<unsigned>(n / side), static_cast<unsigned>(m / side));
-  const auto kernel = precision == MatmulPrecision::float32 ? matmul_kernel<MatmulPrecision::float32>
-                      : precision == MatmulPrecision::tf32  ? matmul_kernel<MatmulPrecision::tf32>
-                                                            : matmul_kernel<MatmulPrecision::bf16>;
-  launch(kernel, grid, threads, sizeof(Shared), stream, a, b, c, n, k);
+  with_format(precision, [&](auto format) {
+    launch(matmul_kernel<decltype(format)>, grid, threads, sizeof(Shared), stream, a, b, c, n, k);
+  });
 }
 
 }  // namespace zoo::gpu

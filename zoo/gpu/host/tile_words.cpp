@@ -77,6 +77,18 @@ void multiply(const WarpOperation& operation, float (&c)[4], const unsigned (&a)
   Block::running(operation.name).meet(0xffffffff, operation, &operand, site);
 }
 
+// tile_lane = lane * factor + offset modulo 32.
+struct LanePermutation {
+  explicit LanePermutation(const Block& block) {
+    const std::uint64_t choice = Random(block.launch_seed()).next();
+    factor = static_cast<unsigned>(choice) | 1U;
+    offset = static_cast<unsigned>(choice >> 32);
+  }
+
+  unsigned factor;
+  unsigned offset;
+};
+
 }  // namespace
 
 void begin_copy(void* to, const void* from, std::size_t bytes, void (*arrive)(void*, const void*), Site site) {
@@ -93,10 +105,15 @@ void wait_copies(std::size_t groups) {
 
 unsigned tile_lane() {
   const Block& block = Block::running("a tile");
-  const std::uint64_t choice = Random(block.launch_seed()).next();
-  const auto factor = static_cast<unsigned>(choice) | 1U;
-  const auto offset = static_cast<unsigned>(choice >> 32);
-  return (block.lane() * factor + offset) % 32;
+  const LanePermutation permutation(block);
+  return (block.lane() * permutation.factor + permutation.offset) % 32;
+}
+
+unsigned lane_of_tile_lane(unsigned lane) {
+  const LanePermutation permutation(Block::running("a tile"));
+  // f f = 1 modulo 8 for odd f, and Newton's step doubles the bits that are right.
+  const unsigned inverse = permutation.factor * (2 - permutation.factor * permutation.factor);
+  return (lane - permutation.offset) * inverse % 32;
 }
 
 void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], Site site) {

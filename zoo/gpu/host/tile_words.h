@@ -15,6 +15,8 @@ void wait_copies(std::size_t groups);
 
 /// The lane of the hardware's layout whose elements this lane holds: another permutation in every launch.
 unsigned tile_lane();
+/// The lane of the warp whose tile_lane() is `lane`.
+unsigned lane_of_tile_lane(unsigned lane);
 /// mma.sync of all 32 lanes, whose registers are laid out for tile_lane(); c += a b. The operands' formats: 10 bits of
 /// mantissa, of which the hardware ignores the other 13 that a register has, or pairs of bfloat16.
 void mma_tf32(float (&c)[4], const unsigned (&a)[4], const unsigned (&b)[2], Site site);

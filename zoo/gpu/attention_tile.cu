@@ -1,0 +1,74 @@
+#include <algorithm>
+
+#include "zoo/gpu/attention_tile.h"
+#include "zoo/gpu/extent.h"
+
+namespace zoo::gpu::attention {
+
+namespace {
+
+void require(bool condition, const char* what, std::int64_t given, const char* expected) {
+  if (!condition) throw Error("attention on the GPU: {} is {}; {}", what, given, expected);
+}
+
+int extent(const char* name, std::int64_t value, std::int64_t least) {
+  return gpu::extent("attention", name, value, least);
+}
+
+}  // namespace
+
+Extents checked(const cpu::AttentionSizes& sizes) {
+  if (sizes.dropout != 0)
+    throw Error("attention on the GPU: dropout is {}; it must be 0, or run on the CPU", sizes.dropout);
+  Extents result = {.batch = extent("batch", sizes.batch, 0),
+                    .queries = extent("queries", sizes.queries, 0),
+                    .keys = extent("keys", sizes.keys, 0),
+                    .heads = extent("heads", sizes.heads, 1),
+                    .kv_heads = extent("kv_heads", sizes.kv_heads, 1),
+                    .d = extent("d", sizes.d, 1),
+                    .dv = extent("dv", sizes.dv, 1),
+                    .window = 0,
+                    .first_query = extent("first_query", sizes.first_query, 0),
+                    .scale = static_cast<float>(sizes.scale)};
+  require(sizes.heads % sizes.kv_heads == 0, "heads", sizes.heads, "it must be a multiple of kv_heads");
+  require(sizes.first_query + sizes.queries <= sizes.keys, "keys", sizes.keys,
+          "each query needs its own key: first_query + queries at least");
+  require(sizes.window >= 0, "window", sizes.window, "it must be 0, for all of the past, or a number of keys");
+  const bool all = sizes.window == 0 || sizes.window >= sizes.keys;
+  result.window = all ? result.keys : static_cast<int>(sizes.window);
+  return result;
+}
+
+Extents checked(const cpu::AttentionSizes& sizes, const cpu::AttentionInputs<float>& inputs) {
+  if (inputs.rows != nullptr)
+    throw Error("attention on the GPU computes all queries; it was given rows: compute all and gather them");
+  return checked(sizes);
+}
+
+LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int slices, int floats_a_row,
+                         int floats_besides) {
+  const Device& limits = device();
+  const auto with_warps = [&](int warps) {
+    const auto floats = std::size_t{1} * warps * tile_rows * floats_a_row + floats_besides;
+    return LaunchShape{.kernel = kernel,
+                       .blocks = heads * blocks_of(rows, warps * tile_rows) * slices,
+                       .slices = static_cast<unsigned>(slices),
+                       .threads = static_cast<unsigned>(warps) * 32,
+                       .shared_bytes = floats * sizeof(float)};
+  };
+  const auto fits = [&](const LaunchShape& shape) { return shape.shared_bytes <= limits.shared_bytes_per_block; };
+  const int useful = std::clamp(blocks_of(rows, tile_rows), 1, most_warps);
+  for (int warps = useful; warps > 0; --warps) {
+    const LaunchShape shape = with_warps(warps);
+    if (fits(shape) && resident_blocks(shape) >= 2) return shape;
+  }
+  for (int warps = useful; warps > 0; --warps) {
+    if (const LaunchShape shape = with_warps(warps); fits(shape)) return shape;
+  }
+  throw Error(
+      "{} on {}: a block of 16 rows needs {} bytes of shared memory for heads this wide, of which it can have {}; use "
+      "more heads of fewer columns",
+      kernel, limits.name, with_warps(1).shared_bytes, limits.shared_bytes_per_block);
+}
+
+}  // namespace zoo::gpu::attention
