@@ -37,7 +37,8 @@ TEST(MambaInitial, IsThePapers) {
     ASSERT_DOUBLE_EQ(layer.value("A_log").data<double>()[i], std::log(1.0 + static_cast<double>(i % N)));
   }
   double smallest = 1, widest = 0;
-  for (const double bias : layer.value("dt_proj.bias").values<double>()) {
+  const Tensor& biases = layer.value("dt_proj.bias");
+  for (const double bias : biases.values<double>()) {
     const double step = std::log1p(std::exp(bias));
     smallest = std::min(smallest, step);
     widest = std::max(widest, step);

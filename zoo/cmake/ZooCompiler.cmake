@@ -11,6 +11,21 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 
+# Reading the large headers takes a quarter of a build. A compiler cache knows a file by what it includes, and a
+# precompiled header is another in every folder: with one, a build is faster without.
+set(ZOO_PRECOMPILED_HEADERS ON)
+if(CCACHE_PROGRAM)
+  set(ZOO_PRECOMPILED_HEADERS OFF)
+endif()
+option(ZOO_PRECOMPILE "Read large headers once a target" ${ZOO_PRECOMPILED_HEADERS})
+# zoo_precompile(<target> [header...]): the large headers, and these, are read once for a target's files.
+function(zoo_precompile target)
+  if(ZOO_PRECOMPILE)
+    target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <functional> <memory> <optional> <string>
+                              <vector> <fmt/format.h> <nlohmann/json.hpp> ${ARGN})
+  endif()
+endfunction()
+
 add_library(zoo_flags INTERFACE)
 target_compile_options(zoo_flags INTERFACE -Wall -Wextra -Wpedantic -Wshadow -Wnon-virtual-dtor
   # One rounding a written operation, on every instruction set: fused multiply-adds are written where they are wanted.
