@@ -67,8 +67,9 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
 INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc,
                          testing::Values("zoo/gpu/examples/rms_norm.cu", "zoo/gpu/examples/matmul.cu",
                                          "zoo/gpu/attention_forward.cu", "zoo/gpu/attention_backward.cu",
-                                         "zoo/gpu/diagonal_scan.cu", "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/norm.cu",
-                                         "zoo/gpu/cross_entropy.cu", "zoo/gpu/elementwise.cu", "tests/gpu/words.cu"),
+                                         "zoo/gpu/causal_conv.cu", "zoo/gpu/diagonal_scan.cu",
+                                         "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/norm.cu", "zoo/gpu/cross_entropy.cu",
+                                         "zoo/gpu/elementwise.cu", "tests/gpu/words.cu"),
                          [](const auto& source) { return std::filesystem::path(source.param).stem().string(); });
 
 }  // namespace
