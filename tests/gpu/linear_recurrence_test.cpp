@@ -48,7 +48,8 @@ Inputs random_inputs(const RecurrenceSizes& sizes, RecurrenceDecay decay, bool s
 
 // The definition, a step at a time.
 Results<double> plain(const RecurrenceSizes& sizes, const Inputs& in) {
-  const auto [dk, dv] = std::pair{sizes.dk, sizes.dv};
+  const std::int64_t dk = sizes.dk;
+  const std::int64_t dv = sizes.dv;
   const std::int64_t cells = dk * dv;
   const std::int64_t rows = sizes.batch * sizes.length * sizes.heads;
   Results<double> out;
