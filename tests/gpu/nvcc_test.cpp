@@ -55,7 +55,8 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
   EXPECT_THAT(result.output, HasSubstr(" 0 bytes spill stores"));
   EXPECT_THAT(result.output, AllOf(HasSubstr("for 'sm_80'"), HasSubstr("for 'sm_90'")));
   EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes spill")));
-  if (source.find("matmul") != std::string::npos || source.find("attention") != std::string::npos) {
+  const auto named = [&](const char* family) { return source.find(family) != std::string::npos; };
+  if (named("matmul") || named("attention") || named("linear_recurrence")) {
     EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes stack")))
         << "an array of tiles is not in registers: its loop was not unrolled";
     EXPECT_THAT(ptx.str(), HasSubstr("mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32"));
@@ -67,7 +68,10 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
 INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc,
                          testing::Values("zoo/gpu/examples/rms_norm.cu", "zoo/gpu/examples/matmul.cu",
                                          "zoo/gpu/attention_forward.cu", "zoo/gpu/attention_backward.cu",
-                                         "zoo/gpu/diagonal_scan.cu", "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/norm.cu",
+                                         "zoo/gpu/causal_conv.cu", "zoo/gpu/diagonal_scan.cu",
+                                         "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/linear_recurrence_states.cu",
+                                         "zoo/gpu/linear_recurrence_forward.cu",
+                                         "zoo/gpu/linear_recurrence_backward.cu", "zoo/gpu/norm.cu",
                                          "zoo/gpu/cross_entropy.cu", "zoo/gpu/elementwise.cu", "tests/gpu/words.cu"),
                          [](const auto& source) { return std::filesystem::path(source.param).stem().string(); });
 

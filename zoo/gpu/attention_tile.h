@@ -9,29 +9,19 @@
 #include "zoo/cpu/attention.h"
 #include "zoo/gpu/launch.h"
 #include "zoo/gpu/launch_shape.h"
+#include "zoo/gpu/shared_rows.h"
 #include "zoo/gpu/tile.h"
 
 namespace zoo::gpu::attention {
 
 inline constexpr int span = 32;
 inline constexpr int span_tiles = span / tile_columns;
-// Rows of shared memory are 4 floats longer than a multiple of 8: aligned to 16 bytes, and the 32 words that the lanes
-// of a warp load for a tile by its rows lie in 32 banks. (By its columns, they lie in 16.)
-inline constexpr int padding = 4;
-inline constexpr int staging_pitch = span + padding;
+inline constexpr int staging_pitch = span + row_padding;
 inline constexpr int most_warps = 4;
 // Columns of a result that a warp keeps in registers. What is wider is computed in slices, each of which computes the
 // scores again.
 inline constexpr int slice = 64;
 inline constexpr int slice_tiles = slice / tile_columns;
-
-/// Rows in device memory: `count` of them, `width` columns of each.
-struct Rows {
-  const float* origin;
-  std::ptrdiff_t stride;
-  int count;
-  int width;
-};
 
 /// cpu::AttentionSizes, checked, in the numbers that kernels compute with.
 struct Extents {
@@ -76,16 +66,10 @@ struct Extents {
 Extents checked(const cpu::AttentionSizes& sizes, const cpu::AttentionInputs<float>& inputs);
 Extents checked(const cpu::AttentionSizes& sizes);
 
-__host__ __device__ constexpr int round_up(int count, int to) {
-  return (count + to - 1) / to * to;
-}
-__host__ __device__ constexpr int blocks_of(int count, int size) {
-  return (count + size - 1) / size;
-}
 /// Floats from one row of shared memory to the next, for rows of `width` numbers that are multiplied in a format.
 template <typename Format>
 __host__ __device__ constexpr int pitch_of(int width) {
-  return round_up(width, Format::depth) + padding;
+  return round_up(width, Format::depth) + row_padding;
 }
 
 /// The launch of a kernel whose blocks own `rows` rows of each of `heads` heads together, in `slices` slices of
@@ -94,32 +78,6 @@ __host__ __device__ constexpr int pitch_of(int width) {
 /// Error when one warp does not fit.
 LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int slices, int floats_a_row,
                          int floats_besides);
-
-/// The whole block begins to copy rows to shared memory, with zeros in place of what is not there: so nothing of what
-/// surrounds a tensor can come into a product.
-__device__ __forceinline__ void begin_copy(float* to, int pitch, int row_count, const Rows& from) {
-  const int thread = static_cast<int>(threadIdx.x);
-  const int threads = static_cast<int>(blockDim.x);
-  const int columns = pitch - padding;
-  const bool aligned =
-      from.stride % 4 == 0 && from.width % 4 == 0 && reinterpret_cast<std::size_t>(from.origin) % 16 == 0;
-  const int step = aligned ? 4 : 1;
-  const int steps_a_row = columns / step;
-  for (int i = thread; i < row_count * steps_a_row; i += threads) {
-    const int row = i / steps_a_row;
-    const int column = i % steps_a_row * step;
-    float* at = to + row * pitch + column;
-    const float* source = from.origin + row * from.stride + column;
-    const bool there = row < from.count && column < from.width;
-    if (there && aligned) {
-      copy_async<16>(at, source);
-    } else if (there) {
-      copy_async<4>(at, source);
-    } else {
-      for (int j = 0; j < step; ++j) at[j] = 0;
-    }
-  }
-}
 
 /// scores += a b^T of a warp: `a` are its 16 rows and `b` the span's, each of `width` numbers in shared memory.
 template <typename Format>

@@ -1,0 +1,146 @@
+#include "zoo/gpu/extent.h"
+#include "zoo/gpu/linear_recurrence_chunk.h"
+
+namespace zoo::gpu::recurrence {
+
+namespace {
+
+constexpr int scan_threads = 256;
+
+struct SumsShared {
+  Matrix a;
+  Matrix b;
+  float factors[chunk];
+};
+
+// A block computes 64 x 64 cells of one chunk and head, a warp 16 rows of them.
+template <typename Format>
+__global__ void __launch_bounds__(threads)
+    sums_kernel(Extents sizes, bool to_end, const float* __restrict__ a, const float* __restrict__ b,
+                const float* __restrict__ log_decay, const float* __restrict__ step, float* __restrict__ states,
+                float* __restrict__ wholes) {
+  auto& shared = *shared_memory<SumsShared>();
+  const int block = static_cast<int>(blockIdx.x);
+  const int own_chunk = block % sizes.chunks();
+  const int head = block / sizes.chunks() % sizes.heads;
+  const int sequence = block / sizes.chunks() / sizes.heads;
+  const int first = own_chunk * chunk;
+  const int slices = blocks_of(sizes.dv, chunk);
+  const int i0 = static_cast<int>(blockIdx.y) / slices * chunk;
+  const int j0 = static_cast<int>(blockIdx.y) % slices * chunk;
+  const int rows = min(chunk, sizes.dk - i0);
+  const int columns = min(chunk, sizes.dv - j0);
+
+  const Decay decay(sizes, log_decay, sequence, head, first);
+  if (const int t = static_cast<int>(threadIdx.x); t < chunk) {
+    shared.factors[t] = to_end ? decay.through(t + 1, chunk) * step_of(sizes, step, sequence, head, first + t)
+                               : decay.through(0, t + 1);
+  } else if (t == chunk && wholes != nullptr && blockIdx.y == 0) {
+    wholes[own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head] =
+        decay.through(0, chunk);
+  }
+  load(shared.a, sizes.steps(a, sequence, first, sizes.groups, sizes.group_of(head), sizes.dk, i0), shared.b,
+       sizes.steps(b, sequence, first, sizes.heads, head, sizes.dv, j0));
+  if (own_row() >= rows) return;
+  TileC sums[tiles];
+  multiply<Format>(
+      sums, 0, decay.count, columns,
+      [&](int i, int t) { return shared.a[t * pitch + own_row() + i] * shared.factors[t]; },
+      [&](int t, int j) { return shared.b[t * pitch + j]; });
+  const std::ptrdiff_t at = own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head;
+  float* into = states + at * sizes.cells() + static_cast<std::ptrdiff_t>(i0) * sizes.dv + j0;
+  for_elements(sums, own_row(), [&](int i, int j, float sum) {
+    if (i < rows && j < columns) into[static_cast<std::ptrdiff_t>(i) * sizes.dv + j] = sum;
+  });
+}
+
+// A thread a cell of all states. `first` and `last` may be the same.
+__global__ void __launch_bounds__(scan_threads)
+    scan_kernel(Extents sizes, bool backward, const float* first, const float* __restrict__ wholes,
+                float* __restrict__ states, float* last) {
+  const std::ptrdiff_t own = static_cast<std::ptrdiff_t>(blockIdx.x) * scan_threads + threadIdx.x;
+  const std::ptrdiff_t count = sizes.all_heads() * sizes.cells();
+  if (own >= count) return;
+  const std::ptrdiff_t head = own / sizes.cells();
+  float state = first == nullptr ? 0.0F : first[own];
+  for (int i = 0; i < sizes.chunks(); ++i) {
+    const int of_chunk = backward ? sizes.chunks() - 1 - i : i;
+    float& at = states[of_chunk * count + own];
+    const float sum = at;
+    at = state;
+    state = fmaf(wholes[of_chunk * sizes.all_heads() + head], state, sum);
+  }
+  last[own] = state;
+}
+
+void require(bool condition, const char* what, std::int64_t given, const char* expected) {
+  if (!condition) throw Error("linear_recurrence on the GPU: {} is {}; {}", what, given, expected);
+}
+
+int extent(const char* name, std::int64_t value, std::int64_t least) {
+  return gpu::extent("linear_recurrence", name, value, least);
+}
+
+}  // namespace
+
+Extents checked(const cpu::RecurrenceSizes& sizes) {
+  const Extents result = {.batch = extent("batch", sizes.batch, 0),
+                          .length = extent("length", sizes.length, 0),
+                          .heads = extent("heads", sizes.heads, 1),
+                          .groups = extent("groups", sizes.groups, 1),
+                          .parts = extent("parts", sizes.parts, 1),
+                          .dk = extent("dk", sizes.dk, 1),
+                          .dv = extent("dv", sizes.dv, 1),
+                          .decay = cpu::RecurrenceDecay::none};
+  require(sizes.heads % sizes.groups == 0, "heads", sizes.heads, "it must be a multiple of groups");
+  require(sizes.heads / sizes.groups % sizes.parts == 0, "parts", sizes.parts, "it must divide heads / groups");
+  return result;
+}
+
+Extents checked(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs) {
+  Extents result = checked(sizes);
+  result.decay = inputs.decay;
+  const char* fault = nullptr;
+  if (inputs.decay == cpu::RecurrenceDecay::channel_and_step || inputs.bonus != nullptr)
+    fault = "a decay of each channel, or a bonus, was given; only the CPU computes them";
+  else if (inputs.decay != cpu::RecurrenceDecay::none && inputs.log_decay == nullptr)
+    fault = "log_decay is missing; give it, or no decay";
+  else if (inputs.step != nullptr && inputs.decay != cpu::RecurrenceDecay::head_and_step)
+    fault = "steps were given; they need a decay of each head and step";
+  else if ((inputs.step == nullptr) != (inputs.skip == nullptr))
+    fault = "one of step and skip is missing; give both or none";
+  if (fault != nullptr) throw Error("linear_recurrence on the GPU: {}", fault);
+  return result;
+}
+
+LaunchShape begin_states_shape(const Extents& sizes) {
+  const auto slices = static_cast<unsigned>(blocks_of(sizes.dk, chunk) * blocks_of(sizes.dv, chunk));
+  return {.kernel = "linear_recurrence_sums",
+          .blocks = std::uint64_t{1} * sizes.batch * sizes.heads * sizes.chunks() * slices,
+          .slices = slices,
+          .threads = threads,
+          .shared_bytes = sizeof(SumsShared)};
+}
+
+LaunchShape scan_states_shape(const Extents& sizes) {
+  const std::ptrdiff_t count = sizes.all_heads() * sizes.cells();
+  return {.kernel = "linear_recurrence_scan",
+          .blocks = static_cast<std::uint64_t>((count + scan_threads - 1) / scan_threads),
+          .threads = scan_threads,
+          .shared_bytes = 0};
+}
+
+void begin_states(const Extents& sizes, bool to_end, const float* a, const float* b, const float* log_decay,
+                  const float* step, float* states, float* wholes, Precision precision, Stream& stream) {
+  with_format(precision, [&](auto format) {
+    launch_shape(sums_kernel<decltype(format)>, begin_states_shape(sizes), stream, sizes, to_end, a, b, log_decay, step,
+                 states, wholes);
+  });
+}
+
+void scan_states(const Extents& sizes, bool backward, const float* first, const float* wholes, float* states,
+                 float* last, Stream& stream) {
+  launch_shape(scan_kernel, scan_states_shape(sizes), stream, sizes, backward, first, wholes, states, last);
+}
+
+}  // namespace zoo::gpu::recurrence
