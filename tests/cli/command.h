@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/process.h"
 

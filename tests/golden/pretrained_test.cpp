@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/tape.h"
 #include "zoo/io/tensor_file.h"
 #include "zoo/ops/ops.h"

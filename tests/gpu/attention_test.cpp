@@ -103,22 +103,15 @@ Results<float> on_device(const AttentionSizes& sizes, const Tensors<float>& in, 
           to_host(dk, stream), to_host(dv, stream),      to_host(dbias, stream)};
 }
 
-// The largest of the relative errors, each of a tensor's root mean square.
-double largest_error(const Results<float>& results, const Results<double>& expected, std::string* of = nullptr) {
-  double largest = 0;
-  const auto compare = [&](const char* name, const std::vector<float>& result, const std::vector<double>& exact) {
-    const double error = relative_error(result, exact);
-    if (of != nullptr) *of += std::string(name) + " " + std::to_string(error * 1e6) + "e-6 ";
-    // Not std::max: an error that is NaN is the largest.
-    if (!(error <= largest)) largest = error;
-  };
-  compare("y", results.y, expected.y);
-  compare("log_sum", results.log_sum, expected.log_sum);
-  compare("dq", results.dq, expected.dq);
-  compare("dk", results.dk, expected.dk);
-  compare("dv", results.dv, expected.dv);
-  compare("dbias", results.dbias, expected.dbias);
-  return largest;
+LargestError errors_of(const Results<float>& results, const Results<double>& expected) {
+  LargestError errors;
+  errors.compare("y", results.y, expected.y);
+  errors.compare("log_sum", results.log_sum, expected.log_sum);
+  errors.compare("dq", results.dq, expected.dq);
+  errors.compare("dk", results.dk, expected.dk);
+  errors.compare("dv", results.dv, expected.dv);
+  errors.compare("dbias", results.dbias, expected.dbias);
+  return errors;
 }
 
 struct Case {
@@ -165,10 +158,9 @@ class Attention : public testing::TestWithParam<Case> {};
 TEST_P(Attention, IsTheDefinition) {
   const AttentionSizes sizes = sizes_of(GetParam());
   const Tensors<float> tensors = random_tensors(sizes, GetParam().bias);
-  std::string errors;
-  const double error = largest_error(on_device(sizes, tensors, Precision::float32), plain(sizes, tensors), &errors);
-  EXPECT_LT(error, 2e-6) << errors;
-  RecordProperty("errors", errors);
+  const LargestError errors = errors_of(on_device(sizes, tensors, Precision::float32), plain(sizes, tensors));
+  EXPECT_LT(errors.value(), 2e-6) << errors.text();
+  RecordProperty("errors", errors.text());
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, Attention, testing::ValuesIn(cases), [](const auto& test) {
@@ -187,10 +179,10 @@ TEST(AttentionPrecision, ErrsAsItsFormatDoes) {
   const Results<double> expected = plain(sizes, tensors);
   for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
     const double unit = std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0);
-    std::string errors;
-    const double error = largest_error(on_device(sizes, tensors, precision), expected, &errors);
-    EXPECT_LT(error, 4.5 * unit) << errors;
-    EXPECT_GT(error, unit) << "more exact than its format: not rounded as the hardware does; " << errors;
+    const LargestError errors = errors_of(on_device(sizes, tensors, precision), expected);
+    EXPECT_LT(errors.value(), 4.5 * unit) << errors.text();
+    EXPECT_GT(errors.value(), unit) << "more exact than its format: not rounded as the hardware does; "
+                                    << errors.text();
   }
 }
 
@@ -198,7 +190,7 @@ TEST(AttentionExtremes, LargeScoresStayFinite) {
   const AttentionSizes sizes = sizes_of(cases[1]);
   // Scores near 900: e to the power of them is beyond float. Their own rounding, 900 2^-22, is the weights' error.
   const Tensors<float> tensors = random_tensors(sizes, false, 30);
-  EXPECT_LT(largest_error(on_device(sizes, tensors, Precision::float32), plain(sizes, tensors)), 900 * 1e-6);
+  EXPECT_LT(errors_of(on_device(sizes, tensors, Precision::float32), plain(sizes, tensors)).value(), 900 * 1e-6);
 }
 
 TEST(AttentionExtremes, WhatNoQuerySeesMayBeAnything) {
@@ -215,7 +207,7 @@ TEST(AttentionExtremes, WhatNoQuerySeesMayBeAnything) {
   poison(poisoned.v, sizes.dv);
   poison(poisoned.bias, 1);
   const Results<float> results = on_device(sizes, poisoned, Precision::float32);
-  EXPECT_LT(largest_error(results, plain(sizes, tensors)), 2e-6);
+  EXPECT_LT(errors_of(results, plain(sizes, tensors)).value(), 2e-6);
   EXPECT_THAT(std::span(results.dk).first(static_cast<std::size_t>(18 * sizes.d)), Each(0.0F));
 }
 
@@ -258,7 +250,7 @@ TEST(AttentionLaunch, BlocksAreAsLargeAsSharedMemoryAllows) {
   const AttentionSizes narrow = sizes_of({"", 33, 33, 1, 1, 40, 40, 0, 0, false});
   EXPECT_EQ(attention_backward_kernels(narrow, Precision::float32)[1].threads, 64U);
   const Tensors<float> tensors = random_tensors(narrow, false);
-  EXPECT_LT(largest_error(on_device(narrow, tensors, Precision::float32), plain(narrow, tensors)), 2e-6);
+  EXPECT_LT(errors_of(on_device(narrow, tensors, Precision::float32), plain(narrow, tensors)).value(), 2e-6);
   emulate_device(usual);
 }
 

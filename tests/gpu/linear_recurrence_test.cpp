@@ -150,25 +150,18 @@ Results<float> on_device(const RecurrenceSizes& sizes, const Inputs& in, Precisi
           to_host(dlog_decay, stream), to_host(dstep, stream), to_host(dskip, stream)};
 }
 
-// The largest of the relative errors, each of a tensor's root mean square.
-double largest_error(const Results<float>& results, const Results<double>& expected, std::string* of = nullptr) {
-  double largest = 0;
-  const auto compare = [&](const char* name, const std::vector<float>& result, const std::vector<double>& exact) {
-    const double error = relative_error(result, exact);
-    if (of != nullptr) *of += std::string(name) + " " + std::to_string(error * 1e6) + "e-6 ";
-    // Not std::max: an error that is NaN is the largest.
-    if (!(error <= largest)) largest = error;
-  };
-  compare("y", results.y, expected.y);
-  compare("last", results.last, expected.last);
-  compare("dq", results.dq, expected.dq);
-  compare("dk", results.dk, expected.dk);
-  compare("dv", results.dv, expected.dv);
-  compare("dinitial", results.dinitial, expected.dinitial);
-  compare("dlog_decay", results.dlog_decay, expected.dlog_decay);
-  compare("dstep", results.dstep, expected.dstep);
-  compare("dskip", results.dskip, expected.dskip);
-  return largest;
+LargestError errors_of(const Results<float>& results, const Results<double>& expected) {
+  LargestError errors;
+  errors.compare("y", results.y, expected.y);
+  errors.compare("last", results.last, expected.last);
+  errors.compare("dq", results.dq, expected.dq);
+  errors.compare("dk", results.dk, expected.dk);
+  errors.compare("dv", results.dv, expected.dv);
+  errors.compare("dinitial", results.dinitial, expected.dinitial);
+  errors.compare("dlog_decay", results.dlog_decay, expected.dlog_decay);
+  errors.compare("dstep", results.dstep, expected.dstep);
+  errors.compare("dskip", results.dskip, expected.dskip);
+  return errors;
 }
 
 struct Case {
@@ -196,9 +189,9 @@ class LinearRecurrence : public testing::TestWithParam<Case> {};
 TEST_P(LinearRecurrence, IsTheDefinition) {
   const auto& [name, sizes, decay, steps] = GetParam();
   const Inputs inputs = random_inputs(sizes, decay, steps);
-  std::string errors;
-  EXPECT_LT(largest_error(on_device(sizes, inputs), plain(sizes, inputs), &errors), 1e-6) << errors;
-  RecordProperty("errors", errors);
+  const LargestError errors = errors_of(on_device(sizes, inputs), plain(sizes, inputs));
+  EXPECT_LT(errors.value(), 1e-6) << errors.text();
+  RecordProperty("errors", errors.text());
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, LinearRecurrence, testing::ValuesIn(cases),
@@ -210,7 +203,7 @@ TEST(LinearRecurrenceNumbers, SumsOfSmallWholeNumbersAreExact) {
   for (std::vector<float>* values : {&inputs.q, &inputs.k, &inputs.v, &inputs.initial, &inputs.dy, &inputs.dlast}) {
     for (float& value : *values) value = std::round(value);
   }
-  EXPECT_EQ(largest_error(on_device(sizes, inputs), plain(sizes, inputs)), 0);
+  EXPECT_EQ(errors_of(on_device(sizes, inputs), plain(sizes, inputs)).value(), 0);
 }
 
 // Rounding to p bits errs by u = 2^-(p+1) 0.72 / sqrt(3) of a number, root mean square. The last state has two such
@@ -222,10 +215,10 @@ TEST(LinearRecurrenceNumbers, ErrAsTheirFormatDoes) {
   const Results<double> expected = plain(sizes, inputs);
   for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
     const double unit = std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0);
-    std::string errors;
-    const double error = largest_error(on_device(sizes, inputs, precision), expected, &errors);
-    EXPECT_LT(error, 3 * unit) << errors;
-    EXPECT_GT(error, unit) << "more exact than its format: not rounded as the hardware does; " << errors;
+    const LargestError errors = errors_of(on_device(sizes, inputs, precision), expected);
+    EXPECT_LT(errors.value(), 3 * unit) << errors.text();
+    EXPECT_GT(errors.value(), unit) << "more exact than its format: not rounded as the hardware does; "
+                                    << errors.text();
   }
 }
 
@@ -237,7 +230,7 @@ TEST(LinearRecurrenceNumbers, StrongDecaysForget) {
   for (const std::size_t t : {10, 63}) inputs.log_decay[t] = -INFINITY;
   for (const std::size_t t : {30, 64, 129}) inputs.log_decay[t] = -200;
   for (const std::size_t t : {11, 12}) inputs.log_decay[t] = 0;
-  EXPECT_LT(largest_error(on_device(sizes, inputs), plain(sizes, inputs)), 2e-6);
+  EXPECT_LT(errors_of(on_device(sizes, inputs), plain(sizes, inputs)).value(), 2e-6);
 }
 
 Inputs from_step(const RecurrenceSizes& sizes, const Inputs& in, std::int64_t split, std::vector<float> state) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <random>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "zoo/gpu/memory.h"
@@ -31,5 +32,22 @@ inline double relative_error(const std::vector<float>& result, const std::vector
   }
   return error == 0 ? 0 : std::sqrt(error / squares);
 }
+
+/// The largest relative error of several results, and a line that tells all of them.
+class LargestError {
+ public:
+  void compare(const char* name, const std::vector<float>& result, const std::vector<double>& expected) {
+    const double error = relative_error(result, expected);
+    text_ += std::string(name) + " " + std::to_string(error * 1e6) + "e-6 ";
+    // An error that is NaN is the largest, and stays it.
+    if (!std::isnan(value_) && !(error <= value_)) value_ = error;
+  }
+  double value() const { return value_; }
+  const std::string& text() const { return text_; }
+
+ private:
+  double value_ = 0;
+  std::string text_;
+};
 
 }  // namespace zoo::gpu

@@ -1,7 +1,7 @@
 // The kernels that the other tests run on the host executor are also CUDA: nvcc compiles them, where there is one.
 #include <gmock/gmock.h>
-#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <filesystem>
@@ -9,6 +9,9 @@
 #include <memory>
 #include <sstream>
 #include <string>
+#include <vector>
+
+#include "tests/temporary_directory.h"
 
 namespace zoo::gpu {
 namespace {
@@ -32,30 +35,44 @@ Result run(const std::string& command) {
   return result;
 }
 
-class Nvcc : public testing::TestWithParam<const char*> {};
+// Every file with kernels: those of zoo, its examples', and these tests'.
+std::vector<std::string> kernel_files() {
+  std::vector<std::string> files;
+  for (const char* folder : {"zoo/gpu", "zoo/gpu/examples", "tests/gpu"}) {
+    for (const auto& file : std::filesystem::directory_iterator(std::filesystem::path(ZOO_SOURCE_FOLDER) / folder)) {
+      if (file.path().extension() != ".cu") continue;
+      std::stringstream text;
+      text << std::ifstream(file.path()).rdbuf();
+      if (text.str().find("__global__") != std::string::npos) files.push_back(file.path().string());
+    }
+  }
+  std::sort(files.begin(), files.end());
+  return files;
+}
+
+class Nvcc : public testing::TestWithParam<std::string> {};
 
 TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
   const std::string nvcc = ZOO_NVCC;
   if (!std::filesystem::exists(nvcc)) GTEST_SKIP() << "there is no nvcc here: kernels ran on the host executor only";
-  const std::string source = std::string(ZOO_SOURCE_FOLDER) + "/" + GetParam();
-  const auto folder = std::filesystem::temp_directory_path() / ("zoo_nvcc_" + std::to_string(getpid()));
-  std::filesystem::create_directories(folder);
-  const Result result = run(nvcc +
-                            " -std=c++20 -O3 -fmad=false -DFMT_USE_CONSTEXPR=1 -gencode=arch=compute_80,code=sm_80"
-                            " -gencode=arch=compute_90,code=sm_90 -Xptxas=-v --keep --keep-dir=" +
-                            folder.string() + " -fatbin -I" ZOO_SOURCE_FOLDER " -o " +
-                            (folder / "kernel.fatbin").string() + " " + source);
+  const std::string source = GetParam();
+  const test::TemporaryDirectory folder;
+  const Result result =
+      run(nvcc +
+          " -std=c++20 -O3 -fmad=false -DFMT_USE_CONSTEXPR=1 -gencode=arch=compute_80,code=sm_80"
+          " -gencode=arch=compute_90,code=sm_90 -Xptxas=-v --keep --keep-dir=" +
+          folder.path().string() + " -fatbin -I" ZOO_SOURCE_FOLDER " -o " + folder / "kernel.fatbin" + " " + source);
   std::stringstream ptx;
-  for (const auto& file : std::filesystem::directory_iterator(folder)) {
+  for (const auto& file : std::filesystem::directory_iterator(folder.path())) {
     if (file.path().extension() == ".ptx") ptx << std::ifstream(file.path()).rdbuf();
   }
-  std::filesystem::remove_all(folder);
   EXPECT_EQ(result.status, 0) << result.output;
   EXPECT_THAT(result.output, Not(HasSubstr("warning")));
   EXPECT_THAT(result.output, HasSubstr(" 0 bytes spill stores"));
   EXPECT_THAT(result.output, AllOf(HasSubstr("for 'sm_80'"), HasSubstr("for 'sm_90'")));
   EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes spill")));
-  const auto named = [&](const char* family) { return source.find(family) != std::string::npos; };
+  const std::string file = std::filesystem::path(source).filename().string();
+  const auto named = [&](const char* family) { return file.find(family) != std::string::npos; };
   if (named("matmul") || named("attention") || named("linear_recurrence")) {
     EXPECT_THAT(result.output, Not(testing::ContainsRegex("[1-9][0-9]* bytes stack")))
         << "an array of tiles is not in registers: its loop was not unrolled";
@@ -65,14 +82,7 @@ TEST_P(Nvcc, CompilesWithoutWarningsAndSpills) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc,
-                         testing::Values("zoo/gpu/examples/rms_norm.cu", "zoo/gpu/examples/matmul.cu",
-                                         "zoo/gpu/attention_forward.cu", "zoo/gpu/attention_backward.cu",
-                                         "zoo/gpu/causal_conv.cu", "zoo/gpu/diagonal_scan.cu",
-                                         "zoo/gpu/diagonal_scan_wkv.cu", "zoo/gpu/linear_recurrence_states.cu",
-                                         "zoo/gpu/linear_recurrence_forward.cu",
-                                         "zoo/gpu/linear_recurrence_backward.cu", "zoo/gpu/norm.cu",
-                                         "zoo/gpu/cross_entropy.cu", "zoo/gpu/elementwise.cu", "tests/gpu/words.cu"),
+INSTANTIATE_TEST_SUITE_P(Kernels, Nvcc, testing::ValuesIn(kernel_files()),
                          [](const auto& source) { return std::filesystem::path(source.param).stem().string(); });
 
 }  // namespace

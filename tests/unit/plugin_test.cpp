@@ -7,7 +7,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/plugin_file.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/core/random.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/sweep/sweep.h"
 

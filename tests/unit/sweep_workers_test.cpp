@@ -10,7 +10,7 @@
 #include <map>
 #include <thread>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/process.h"
 #include "zoo/sweep/interrupt.h"

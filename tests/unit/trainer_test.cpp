@@ -8,7 +8,7 @@
 #include <new>
 #include <numeric>
 
-#include "tests/cli/temporary_directory.h"
+#include "tests/temporary_directory.h"
 #include "zoo/core/error.h"
 #include "zoo/core/foreign_code.h"
 #include "zoo/core/parallel.h"

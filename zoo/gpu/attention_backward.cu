@@ -76,40 +76,33 @@ __global__ void __launch_bounds__(most_warps * 32)
                           const float* __restrict__ dy, float* __restrict__ dq) {
   const BackwardMemory<Format> memory(sizes);
   const SharedRows shared = shared_rows(memory);
-  const int rows = static_cast<int>(blockDim.x) / 2;
-
-  // The last queries, which see the most keys, come first.
-  const int block = static_cast<int>(blockIdx.x);
-  const int tiles = blocks_of(sizes.queries, rows);
-  const int block_query = (tiles - 1 - block % tiles) * rows;
-  const int head = block / tiles % sizes.heads;
-  const int sequence = block / tiles / sizes.heads;
-  const int kv_head = head / (sizes.heads / sizes.kv_heads);
-  const int query = block_query + static_cast<int>(threadIdx.x) / 32 * tile_rows;
+  const QueryBlock own(sizes);
   const int first_column = static_cast<int>(blockIdx.y) * slice;
   const int columns = min(slice, sizes.d - first_column);
 
-  begin_copy(shared.block_rows, memory.pitch, rows, sizes.query_rows(q, sequence, block_query, head, sizes.d));
-  begin_copy(shared.block_values, memory.value_pitch, rows,
-             sizes.query_rows(dy, sequence, block_query, head, sizes.dv));
+  begin_copy(shared.block_rows, memory.pitch, own.rows,
+             sizes.query_rows(q, own.sequence, own.first, own.head, sizes.d));
+  begin_copy(shared.block_values, memory.value_pitch, own.rows,
+             sizes.query_rows(dy, own.sequence, own.first, own.head, sizes.dv));
   float own_log_sum[2] = {0, 0};
   float own_delta[2] = {0, 0};
   for (int half = 0; half < 2; ++half) {
-    const int row = query + TileC::row(2 * half);
+    const int row = own.query + TileC::row(2 * half);
     if (row >= sizes.queries) continue;
-    own_log_sum[half] = log_sum[sizes.of_query(sequence, row, head, 1)];
-    own_delta[half] = delta[sizes.of_query(sequence, row, head, 1)];
+    own_log_sum[half] = log_sum[sizes.of_query(own.sequence, row, own.head, 1)];
+    own_delta[half] = delta[sizes.of_query(own.sequence, row, own.head, 1)];
   }
 
   TileC sums[slice_tiles];
-  const int end = sizes.position(min(block_query + rows, sizes.queries) - 1) + 1;
-  for (int key = sizes.first_key(block_query); key < end; key += span) {
-    begin_copy(shared.span_rows, memory.pitch, span, sizes.key_rows(k, sequence, key, end, kv_head, sizes.d));
-    begin_copy(shared.span_values, memory.value_pitch, span, sizes.key_rows(v, sequence, key, end, kv_head, sizes.dv));
+  for (int key = own.begin; key < own.end; key += span) {
+    begin_copy(shared.span_rows, memory.pitch, span,
+               sizes.key_rows(k, own.sequence, key, own.end, own.kv_head, sizes.d));
+    begin_copy(shared.span_values, memory.value_pitch, span,
+               sizes.key_rows(v, own.sequence, key, own.end, own.kv_head, sizes.dv));
     copy_async_commit();
     copy_async_wait<0>();
     __syncthreads();
-    if (sizes.any_sees(query, key, span)) {
+    if (sizes.any_sees(own.query, key, span)) {
       TileC scores[span_tiles];
       TileC gradients[span_tiles];
       multiply_by_transpose<Format>(scores, shared.own_rows, shared.span_rows, sizes.d, memory.pitch);
@@ -118,8 +111,9 @@ __global__ void __launch_bounds__(most_warps * 32)
         for (int i = 0; i < 4; ++i) {
           const int own_key = key + tile * tile_columns + TileC::column(i);
           float& gradient = gradients[tile].values[i];
-          if (sizes.sees(query + TileC::row(i), own_key)) {
-            const float bias = key_bias == nullptr ? 0.0F : key_bias[sizes.of_key(sequence, own_key, kv_head, 1)];
+          if (sizes.sees(own.query + TileC::row(i), own_key)) {
+            const float bias =
+                key_bias == nullptr ? 0.0F : key_bias[sizes.of_key(own.sequence, own_key, own.kv_head, 1)];
             gradient = weight_of(scores[tile].values[i], sizes.scale, bias, own_log_sum[i / 2]) *
                        (gradient - own_delta[i / 2]);
           } else {
@@ -133,8 +127,8 @@ __global__ void __launch_bounds__(most_warps * 32)
     __syncthreads();
   }
   const float factor[2] = {sizes.scale, sizes.scale};
-  store_rows(sums, factor, dq + sizes.of_query(sequence, query, head, sizes.d) + first_column,
-             std::ptrdiff_t{sizes.heads} * sizes.d, sizes.queries - query, columns);
+  store_rows(sums, factor, dq + sizes.of_query(own.sequence, own.query, own.head, sizes.d) + first_column,
+             std::ptrdiff_t{sizes.heads} * sizes.d, sizes.queries - own.query, columns);
 }
 
 // dk, dv and the bias's gradient of `warps` x 16 keys of a key-value head, 64 columns of each, over the queries of all

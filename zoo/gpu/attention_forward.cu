@@ -27,49 +27,39 @@ __global__ void __launch_bounds__(most_warps * 32)
     forward_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
                    const float* __restrict__ key_bias, float* __restrict__ y, float* __restrict__ log_sum) {
   const ForwardMemory<Format> memory(sizes);
+  const QueryBlock own(sizes);
   const int warp = static_cast<int>(threadIdx.x) / 32;
-  const int rows = static_cast<int>(blockDim.x) / 2;
   auto* shared_k = shared_memory<float>();
   float* shared_v = shared_k + span * memory.pitch;
   float* shared_q = shared_v + span * memory.value_pitch;
-  float* staging = shared_q + rows * memory.pitch + warp * tile_rows * staging_pitch;
-
-  // The last queries, which see the most keys, come first.
-  const int block = static_cast<int>(blockIdx.x);
-  const int tiles = blocks_of(sizes.queries, rows);
-  const int block_query = (tiles - 1 - block % tiles) * rows;
-  const int head = block / tiles % sizes.heads;
-  const int sequence = block / tiles / sizes.heads;
-  const int kv_head = head / (sizes.heads / sizes.kv_heads);
+  float* staging = shared_q + own.rows * memory.pitch + warp * tile_rows * staging_pitch;
   const int first_column = static_cast<int>(blockIdx.y) * slice;
   const int columns = min(slice, sizes.dv - first_column);
-  const int query = block_query + warp * tile_rows;
 
-  const int begin = sizes.first_key(block_query);
-  const int end = sizes.position(min(block_query + rows, sizes.queries) - 1) + 1;
   const auto begin_keys = [&](int key) {
-    if (key < end) begin_copy(shared_k, memory.pitch, span, sizes.key_rows(k, sequence, key, end, kv_head, sizes.d));
+    if (key < own.end)
+      begin_copy(shared_k, memory.pitch, span, sizes.key_rows(k, own.sequence, key, own.end, own.kv_head, sizes.d));
     copy_async_commit();
   };
   const auto begin_values = [&](int key) {
-    if (key < end) {
-      Rows rows_of_v = sizes.key_rows(v, sequence, key, end, kv_head, sizes.dv);
+    if (key < own.end) {
+      Rows rows_of_v = sizes.key_rows(v, own.sequence, key, own.end, own.kv_head, sizes.dv);
       rows_of_v.origin += first_column;
       rows_of_v.width = columns;
       begin_copy(shared_v, memory.value_pitch, span, rows_of_v);
     }
     copy_async_commit();
   };
-  begin_copy(shared_q, memory.pitch, rows, sizes.query_rows(q, sequence, block_query, head, sizes.d));
-  begin_keys(begin);
-  begin_values(begin);
+  begin_copy(shared_q, memory.pitch, own.rows, sizes.query_rows(q, own.sequence, own.first, own.head, sizes.d));
+  begin_keys(own.begin);
+  begin_values(own.begin);
 
   TileC sums[slice_tiles];
   // The smallest finite number for "nothing seen yet": its difference to -infinity is not NaN.
   float largest[2] = {-FLT_MAX, -FLT_MAX};
   float total[2] = {0, 0};  // of what this lane holds
-  for (int key = begin; key < end; key += span) {
-    const bool any = sizes.any_sees(query, key, span);
+  for (int key = own.begin; key < own.end; key += span) {
+    const bool any = sizes.any_sees(own.query, key, span);
     copy_async_wait<1>();
     __syncthreads();
     TileC scores[span_tiles];
@@ -82,8 +72,9 @@ __global__ void __launch_bounds__(most_warps * 32)
       for (int tile = 0; tile < span_tiles; ++tile) {
         for (int i = 0; i < 4; ++i) {
           const int own_key = key + tile * tile_columns + TileC::column(i);
-          const bool seen = sizes.sees(query + TileC::row(i), own_key);
-          const float bias = seen && key_bias != nullptr ? key_bias[sizes.of_key(sequence, own_key, kv_head, 1)] : 0.0F;
+          const bool seen = sizes.sees(own.query + TileC::row(i), own_key);
+          const float bias =
+              seen && key_bias != nullptr ? key_bias[sizes.of_key(own.sequence, own_key, own.kv_head, 1)] : 0.0F;
           scores[tile].values[i] = seen ? scores[tile].values[i] * sizes.scale + bias : -INFINITY;
         }
       }
@@ -118,12 +109,12 @@ __global__ void __launch_bounds__(most_warps * 32)
   for (int half = 0; half < 2; ++half) {
     total[half] = across_row(total[half], [](float a, float b) { return a + b; });
     factor[half] = 1 / total[half];
-    const int row = query + TileC::row(2 * half);
+    const int row = own.query + TileC::row(2 * half);
     if (blockIdx.y == 0 && TileC::column(0) == 0 && row < sizes.queries)
-      log_sum[sizes.of_query(sequence, row, head, 1)] = largest[half] + logf(total[half]);
+      log_sum[sizes.of_query(own.sequence, row, own.head, 1)] = largest[half] + logf(total[half]);
   }
-  store_rows(sums, factor, y + sizes.of_query(sequence, query, head, sizes.dv) + first_column,
-             std::ptrdiff_t{sizes.heads} * sizes.dv, sizes.queries - query, columns);
+  store_rows(sums, factor, y + sizes.of_query(own.sequence, own.query, own.head, sizes.dv) + first_column,
+             std::ptrdiff_t{sizes.heads} * sizes.dv, sizes.queries - own.query, columns);
 }
 
 template <typename Format>

@@ -7,33 +7,28 @@ namespace zoo::gpu::attention {
 
 namespace {
 
-void require(bool condition, const char* what, std::int64_t given, const char* expected) {
-  if (!condition) throw Error("attention on the GPU: {} is {}; {}", what, given, expected);
-}
-
-int extent(const char* name, std::int64_t value, std::int64_t least) {
-  return gpu::extent("attention", name, value, least);
-}
+constexpr const char* family = "attention";
 
 }  // namespace
 
 Extents checked(const cpu::AttentionSizes& sizes) {
   if (sizes.dropout != 0)
     throw Error("attention on the GPU: dropout is {}; it must be 0, or run on the CPU", sizes.dropout);
-  Extents result = {.batch = extent("batch", sizes.batch, 0),
-                    .queries = extent("queries", sizes.queries, 0),
-                    .keys = extent("keys", sizes.keys, 0),
-                    .heads = extent("heads", sizes.heads, 1),
-                    .kv_heads = extent("kv_heads", sizes.kv_heads, 1),
-                    .d = extent("d", sizes.d, 1),
-                    .dv = extent("dv", sizes.dv, 1),
+  Extents result = {.batch = extent(family, "batch", sizes.batch),
+                    .queries = extent(family, "queries", sizes.queries),
+                    .keys = extent(family, "keys", sizes.keys),
+                    .heads = extent(family, "heads", sizes.heads, 1),
+                    .kv_heads = extent(family, "kv_heads", sizes.kv_heads, 1),
+                    .d = extent(family, "d", sizes.d, 1),
+                    .dv = extent(family, "dv", sizes.dv, 1),
                     .window = 0,
-                    .first_query = extent("first_query", sizes.first_query, 0),
+                    .first_query = extent(family, "first_query", sizes.first_query),
                     .scale = static_cast<float>(sizes.scale)};
-  require(sizes.heads % sizes.kv_heads == 0, "heads", sizes.heads, "it must be a multiple of kv_heads");
-  require(sizes.first_query + sizes.queries <= sizes.keys, "keys", sizes.keys,
-          "each query needs its own key: first_query + queries at least");
-  require(sizes.window >= 0, "window", sizes.window, "it must be 0, for all of the past, or a number of keys");
+  require_extent(sizes.heads % sizes.kv_heads == 0, family, "heads", sizes.heads, "it must be a multiple of kv_heads");
+  require_extent(sizes.first_query + sizes.queries <= sizes.keys, family, "keys", sizes.keys,
+                 "each query needs its own key: first_query + queries at least");
+  require_extent(sizes.window >= 0, family, "window", sizes.window,
+                 "it must be 0, for all of the past, or a number of keys");
   const bool all = sizes.window == 0 || sizes.window >= sizes.keys;
   result.window = all ? result.keys : static_cast<int>(sizes.window);
   return result;

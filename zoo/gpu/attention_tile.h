@@ -62,6 +62,25 @@ struct Extents {
   }
 };
 
+/// The queries of a head that the running block owns, 16 a warp. The last queries, which see the most keys, come first.
+struct QueryBlock {
+  int rows, first, query;  ///< of the block, its first, and the running warp's first
+  int head, sequence, kv_head;
+  int begin, end;  ///< of the keys that any of them sees
+
+  __device__ explicit QueryBlock(const Extents& sizes) : rows(static_cast<int>(blockDim.x) / 2) {
+    const int block = static_cast<int>(blockIdx.x);
+    const int tiles = blocks_of(sizes.queries, rows);
+    first = (tiles - 1 - block % tiles) * rows;
+    query = first + static_cast<int>(threadIdx.x) / 32 * tile_rows;
+    head = block / tiles % sizes.heads;
+    sequence = block / tiles / sizes.heads;
+    kv_head = head / (sizes.heads / sizes.kv_heads);
+    begin = sizes.first_key(first);
+    end = sizes.position(min(first + rows, sizes.queries) - 1) + 1;
+  }
+};
+
 /// Throws Error for what the kernels do not compute.
 Extents checked(const cpu::AttentionSizes& sizes, const cpu::AttentionInputs<float>& inputs);
 Extents checked(const cpu::AttentionSizes& sizes);

@@ -3,6 +3,7 @@
 #include "zoo/gpu/diagonal_scan.h"
 #include "zoo/gpu/extent.h"
 #include "zoo/gpu/launch.h"
+#include "zoo/gpu/scan_place.h"
 
 namespace zoo::gpu {
 
@@ -17,32 +18,12 @@ struct Step {
   float b;
 };
 
-// What a thread computes: the lanes of a warp have neighbouring channels, the warps of the block neighbouring pieces of
-// time.
-struct Place {
-  int piece;
-  int pieces;
-  int lane;
-  int sequence;
-  int channel;
-  bool inside;  // false for lanes beyond the last channel, which compute nothing but come to the barriers
-
-  __device__ explicit Place(int channels)
-      : piece(static_cast<int>(threadIdx.x) / 32),
-        pieces(static_cast<int>(blockDim.x) / 32),
-        lane(static_cast<int>(threadIdx.x) % 32) {
-    const int blocks = (channels + 31) / 32;
-    sequence = static_cast<int>(blockIdx.x) / blocks;
-    channel = static_cast<int>(blockIdx.x) % blocks * 32 + lane;
-    inside = channel < channels;
-  }
-};
-
 // Scans one channel: h = load(i).a h + load(i).b for i from 0 to length - 1 in this order, and store(i, h before, h) of
 // each. Each thread makes one step of its piece's steps; all threads go through those of all pieces before theirs, and
 // then each through its own steps.
 template <typename Load, typename Store>
-__device__ __forceinline__ void scan(const Place& place, int length, float h, const Load& load, const Store& store) {
+__device__ __forceinline__ void scan(const ScanPlace& place, int length, float h, const Load& load,
+                                     const Store& store) {
   auto* shared = shared_memory<Step>();  // [2][pieces][32]
   Step own[steps];
   for (int first = 0, round = 0; first < length; first += place.pieces * steps, ++round) {
@@ -53,13 +34,13 @@ __device__ __forceinline__ void scan(const Place& place, int length, float h, co
       own[i] = place.inside && begin + i < length ? load(begin + i) : Step{1, 0};
       together = {own[i].a * together.a, fmaf(own[i].a, together.b, own[i].b)};
     }
-    whole[place.piece * 32 + place.lane] = together;
+    whole[place.in_shared(place.piece)] = together;
     // One barrier a round is enough: who writes this half again has met the others at the next round's.
     __syncthreads();
     float at_begin = h;
     for (int piece = 0; piece < place.pieces; ++piece) {
       if (piece == place.piece) at_begin = h;
-      const Step step = whole[piece * 32 + place.lane];
+      const Step step = whole[place.in_shared(piece)];
       h = fmaf(step.a, h, step.b);
     }
     float state = at_begin;
@@ -74,7 +55,7 @@ __device__ __forceinline__ void scan(const Place& place, int length, float h, co
 __global__ void __launch_bounds__(most_pieces * 32)
     forward_kernel(int length, int channels, const float* __restrict__ a, const float* __restrict__ b,
                    const float* __restrict__ initial, float* __restrict__ h) {
-  const Place place(channels);
+  const ScanPlace place(channels);
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(place.sequence) * length * channels + place.channel;
   const auto at = [&](int t) { return start + static_cast<std::ptrdiff_t>(t) * channels; };
   const float h_before =
@@ -93,7 +74,7 @@ __global__ void __launch_bounds__(most_pieces * 32)
     backward_kernel(int length, int channels, const float* __restrict__ a, const float* __restrict__ h,
                     const float* __restrict__ initial, const float* __restrict__ dh, float* __restrict__ da,
                     float* __restrict__ db, float* __restrict__ dinitial) {
-  const Place place(channels);
+  const ScanPlace place(channels);
   const std::ptrdiff_t start = static_cast<std::ptrdiff_t>(place.sequence) * length * channels + place.channel;
   const std::ptrdiff_t of_state = static_cast<std::ptrdiff_t>(place.sequence) * channels + place.channel;
   const auto at = [&](int i) { return start + static_cast<std::ptrdiff_t>(length - 1 - i) * channels; };

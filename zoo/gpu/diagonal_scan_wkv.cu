@@ -3,6 +3,7 @@
 #include "zoo/gpu/diagonal_scan_wkv.h"
 #include "zoo/gpu/extent.h"
 #include "zoo/gpu/launch.h"
+#include "zoo/gpu/scan_place.h"
 
 namespace zoo::gpu {
 
@@ -41,28 +42,17 @@ __device__ __forceinline__ State advanced(const State& state, float k, float v, 
   return together(state, w + state.o, {v, 1, k});
 }
 
-// What a thread computes: the lanes of a warp have neighbouring channels, the warps of the block neighbouring pieces of
-// time.
-struct Place {
-  int piece, pieces, lane, sequence, channel;
-  bool inside;                // false for lanes beyond the last channel, which only come to the barriers
+// What a thread computes, and where its numbers lie.
+struct Place : ScanPlace {
   std::ptrdiff_t of_state;    // in a tensor [B,C]
   std::ptrdiff_t of_step;     // of the first step, in a tensor [B,T,C]
   std::ptrdiff_t checkpoint;  // of the first, in [B,chunks,3,C]
 
-  __device__ Place(int length, int channels)
-      : piece(static_cast<int>(threadIdx.x) / 32),
-        pieces(static_cast<int>(blockDim.x) / 32),
-        lane(static_cast<int>(threadIdx.x) % 32) {
-    const int blocks = (channels + 31) / 32;
-    sequence = static_cast<int>(blockIdx.x) / blocks;
-    channel = static_cast<int>(blockIdx.x) % blocks * 32 + lane;
-    inside = channel < channels;
+  __device__ Place(int length, int channels) : ScanPlace(channels) {
     of_state = static_cast<std::ptrdiff_t>(sequence) * channels + channel;
     of_step = static_cast<std::ptrdiff_t>(sequence) * length * channels + channel;
     checkpoint = static_cast<std::ptrdiff_t>(sequence) * ((length + steps - 1) / steps) * 3 * channels + channel;
   }
-  __device__ int in_shared(int of_piece) const { return of_piece * 32 + lane; }
 };
 
 // As diagonal_scan: each thread adds up its piece alone, goes through the pieces before its own, and then through its

@@ -15,4 +15,9 @@ inline int extent(const char* family, const char* name, std::int64_t value, std:
   return static_cast<int>(value);
 }
 
+/// What extents must be to each other. Throws Error naming the one that is wrong, and what it must be.
+inline void require_extent(bool holds, const char* family, const char* name, std::int64_t value, const char* expected) {
+  if (!holds) throw Error("{} on the GPU: {} is {}; {}", family, name, value, expected);
+}
+
 }  // namespace zoo::gpu

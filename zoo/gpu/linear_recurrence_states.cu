@@ -73,27 +73,22 @@ __global__ void __launch_bounds__(scan_threads)
   last[own] = state;
 }
 
-void require(bool condition, const char* what, std::int64_t given, const char* expected) {
-  if (!condition) throw Error("linear_recurrence on the GPU: {} is {}; {}", what, given, expected);
-}
-
-int extent(const char* name, std::int64_t value, std::int64_t least) {
-  return gpu::extent("linear_recurrence", name, value, least);
-}
+constexpr const char* family = "linear_recurrence";
 
 }  // namespace
 
 Extents checked(const cpu::RecurrenceSizes& sizes) {
-  const Extents result = {.batch = extent("batch", sizes.batch, 0),
-                          .length = extent("length", sizes.length, 0),
-                          .heads = extent("heads", sizes.heads, 1),
-                          .groups = extent("groups", sizes.groups, 1),
-                          .parts = extent("parts", sizes.parts, 1),
-                          .dk = extent("dk", sizes.dk, 1),
-                          .dv = extent("dv", sizes.dv, 1),
+  const Extents result = {.batch = extent(family, "batch", sizes.batch),
+                          .length = extent(family, "length", sizes.length),
+                          .heads = extent(family, "heads", sizes.heads, 1),
+                          .groups = extent(family, "groups", sizes.groups, 1),
+                          .parts = extent(family, "parts", sizes.parts, 1),
+                          .dk = extent(family, "dk", sizes.dk, 1),
+                          .dv = extent(family, "dv", sizes.dv, 1),
                           .decay = cpu::RecurrenceDecay::none};
-  require(sizes.heads % sizes.groups == 0, "heads", sizes.heads, "it must be a multiple of groups");
-  require(sizes.heads / sizes.groups % sizes.parts == 0, "parts", sizes.parts, "it must divide heads / groups");
+  require_extent(sizes.heads % sizes.groups == 0, family, "heads", sizes.heads, "it must be a multiple of groups");
+  require_extent(sizes.heads / sizes.groups % sizes.parts == 0, family, "parts", sizes.parts,
+                 "it must divide heads / groups");
   return result;
 }
 

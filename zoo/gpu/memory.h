@@ -20,7 +20,7 @@ void device_free(void* memory);
 
 /// Host memory that the device can copy from and to while the host goes on.
 void* pinned_allocate(std::size_t bytes);
-void pinned_free(void* memory);
+void pinned_free(void* memory) noexcept;
 
 /// Copies of a stream, done in its order. The host's side must be pinned memory, and must not be read or written before
 /// the stream has been synchronised. Throws Error when a range is not inside one allocation of the right kind.
@@ -35,19 +35,17 @@ namespace detail {
 void device_free_later(void* memory) noexcept;
 }  // namespace detail
 
-/// An owned array in device memory. data() is for kernels and copies; the host must not follow it.
-template <typename T>
-class DeviceBuffer {
+/// An array that it owns, of memory that `release` gives back.
+template <typename T, void (*release)(void*) noexcept>
+class OwnedArray {
   static_assert(std::is_trivially_copyable_v<T>);
 
  public:
-  DeviceBuffer() = default;
-  explicit DeviceBuffer(std::size_t count, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE())
-      : data_(static_cast<T*>(device_allocate(count * sizeof(T), file, line))), size_(count) {}
-  ~DeviceBuffer() { detail::device_free_later(data_); }
-  DeviceBuffer(DeviceBuffer&& other) noexcept
+  OwnedArray() = default;
+  ~OwnedArray() { release(data_); }
+  OwnedArray(OwnedArray&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  DeviceBuffer& operator=(DeviceBuffer&& other) noexcept {
+  OwnedArray& operator=(OwnedArray&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
     return *this;
@@ -57,42 +55,36 @@ class DeviceBuffer {
   const T* data() const { return data_; }
   std::size_t size() const { return size_; }
   std::size_t bytes() const { return size_ * sizeof(T); }
+
+ protected:
+  OwnedArray(void* memory, std::size_t count) : data_(static_cast<T*>(memory)), size_(count) {}
 
  private:
   T* data_ = nullptr;
   std::size_t size_ = 0;
 };
 
+/// An owned array in device memory. data() is for kernels and copies; the host must not follow it.
+template <typename T>
+class DeviceBuffer : public OwnedArray<T, detail::device_free_later> {
+ public:
+  DeviceBuffer() = default;
+  explicit DeviceBuffer(std::size_t count, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE())
+      : OwnedArray<T, detail::device_free_later>(device_allocate(count * sizeof(T), file, line), count) {}
+};
+
 /// An owned array in pinned host memory.
 template <typename T>
-class PinnedBuffer {
-  static_assert(std::is_trivially_copyable_v<T>);
-
+class PinnedBuffer : public OwnedArray<T, pinned_free> {
  public:
-  explicit PinnedBuffer(std::size_t count) : data_(static_cast<T*>(pinned_allocate(count * sizeof(T)))), size_(count) {}
-  ~PinnedBuffer() { pinned_free(data_); }
-  PinnedBuffer(PinnedBuffer&& other) noexcept
-      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
-  PinnedBuffer& operator=(PinnedBuffer&& other) noexcept {
-    std::swap(data_, other.data_);
-    std::swap(size_, other.size_);
-    return *this;
-  }
+  explicit PinnedBuffer(std::size_t count) : OwnedArray<T, pinned_free>(pinned_allocate(count * sizeof(T)), count) {}
 
-  T* data() { return data_; }
-  const T* data() const { return data_; }
-  std::size_t size() const { return size_; }
-  std::size_t bytes() const { return size_ * sizeof(T); }
-  T& operator[](std::size_t i) { return data_[i]; }
-  const T& operator[](std::size_t i) const { return data_[i]; }
-  T* begin() { return data_; }
-  T* end() { return data_ + size_; }
-  const T* begin() const { return data_; }
-  const T* end() const { return data_ + size_; }
-
- private:
-  T* data_ = nullptr;
-  std::size_t size_ = 0;
+  T& operator[](std::size_t i) { return this->data()[i]; }
+  const T& operator[](std::size_t i) const { return this->data()[i]; }
+  T* begin() { return this->data(); }
+  T* end() { return this->data() + this->size(); }
+  const T* begin() const { return this->data(); }
+  const T* end() const { return this->data() + this->size(); }
 };
 
 /// A new device array with these values; waits for the copy.

@@ -46,7 +46,7 @@ void* pinned_allocate(std::size_t bytes) {
   return memory;
 }
 
-void pinned_free(void* memory) {
+void pinned_free(void* memory) noexcept {
   cudaFreeHost(memory);
 }
 

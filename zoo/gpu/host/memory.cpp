@@ -80,7 +80,7 @@ void* pinned_allocate(std::size_t bytes) {
   return block;
 }
 
-void pinned_free(void* memory) {
+void pinned_free(void* memory) noexcept {
   if (memory == nullptr) return;
   const std::lock_guard lock(host::device_mutex());
   pinned_blocks().erase(static_cast<const char*>(memory));
