@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <array>
 #include <mutex>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "tasks/common/byte_text.h"
 #include "tasks/common/data_file.h"
 #include "zoo/core/error.h"
 #include "zoo/core/plugin.h"
@@ -18,8 +20,6 @@ namespace {
 
 using zoo::Example;
 using zoo::Split;
-
-constexpr std::int32_t padding = 0, first_byte = 1;
 
 /// A file of lines LABEL, ID, ID, TEXT, TEXT with tabs between. Where its lines begin is found when first asked for: a
 /// file has more than a gigabyte.
@@ -95,18 +95,17 @@ class LraRetrieval final : public zoo::Task {
       file.reject(index, fmt::format("has the label '{}', not 0 or 1", columns[0].substr(0, 20)));
     }
     const auto length = static_cast<std::size_t>(seq_len_);
-    example.tokens.assign(2 * length, padding);
+    example.tokens.assign(2 * length, zoo::tasks::byte_padding);
     example.labels.assign(2 * length, zoo::unlabelled);
     example.labels.back() = related ? 1 : 0;
     for (std::size_t which = 0; which < 2; ++which) {
       const std::string_view text = columns[3 + which].substr(0, length);
       const auto end = example.tokens.begin() + static_cast<std::ptrdiff_t>((which + 1) * length);
-      std::ranges::transform(text, end - std::ssize(text),
-                             [](char byte) { return first_byte + static_cast<unsigned char>(byte); });
+      std::ranges::transform(text, end - std::ssize(text), zoo::tasks::byte_token);
     }
   }
 
-  std::int64_t vocab_size() const override { return first_byte + 256; }
+  std::int64_t vocab_size() const override { return zoo::tasks::byte_vocabulary; }
   std::int64_t seq_len() const override { return 2 * seq_len_; }
   std::vector<zoo::Slice> slices() const override { return {{"seq_len", seq_len_}}; }
   zoo::HeadSpec head() const override { return {zoo::HeadKind::pair, 2}; }
@@ -114,15 +113,11 @@ class LraRetrieval final : public zoo::Task {
 
   std::string describe(const Example& example) const override {
     check_example(*this, example, 0);
+    const auto length = static_cast<std::size_t>(seq_len_);
     std::string description = fmt::format("two texts of at most {} bytes, token = byte + 1:\n", seq_len_);
-    for (std::int64_t which = 0; which < 2; ++which) {
-      std::string text;
-      for (std::int64_t t = which * seq_len_; t < (which + 1) * seq_len_; ++t) {
-        const std::int32_t token = example.tokens[static_cast<std::size_t>(t)];
-        if (token != padding) text += token < first_byte + ' ' ? '?' : static_cast<char>(token - first_byte);
-      }
-      description += fmt::format("{} bytes behind {} of padding (0):\n  {}\n", text.size(),
-                                 static_cast<std::size_t>(seq_len_) - text.size(), text);
+    for (std::size_t which = 0; which < 2; ++which) {
+      const std::string text = zoo::tasks::readable_bytes(std::span(example.tokens).subspan(which * length, length));
+      description += fmt::format("{} bytes behind {} of padding (0):\n  {}\n", text.size(), length - text.size(), text);
     }
     return description + fmt::format("label at position {}: {}\n", seq_len() - 1,
                                      example.labels.back() == 1 ? "1 (related)" : "0 (not related)");

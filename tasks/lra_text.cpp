@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tasks/common/byte_text.h"
 #include "tasks/common/data_file.h"
 #include "zoo/core/error.h"
 #include "zoo/core/plugin.h"
@@ -18,7 +19,6 @@ using zoo::Example;
 using zoo::Split;
 namespace fs = std::filesystem;
 
-constexpr std::int32_t padding = 0, first_byte = 1;
 constexpr std::size_t reviews_of_a_kind = 12'500, validation_of_a_kind = 1'250;
 
 /// The names of the reviews of one kind in the order of their numbers: reviews of a film are neighbours.
@@ -68,13 +68,13 @@ class LraText final : public zoo::Task {
     const auto length = static_cast<std::size_t>(seq_len_);
     bytes.resize(std::min<std::size_t>(length, file.size()));
     file.read(0, bytes);
-    example.tokens.assign(length, padding);
-    std::ranges::transform(bytes, example.tokens.begin(), [](std::uint8_t byte) { return first_byte + byte; });
+    example.tokens.assign(length, zoo::tasks::byte_padding);
+    std::ranges::transform(bytes, example.tokens.begin(), zoo::tasks::byte_token);
     example.labels.assign(length, zoo::unlabelled);
     example.labels[bytes.size() - 1] = static_cast<std::int32_t>(kind);
   }
 
-  std::int64_t vocab_size() const override { return first_byte + 256; }
+  std::int64_t vocab_size() const override { return zoo::tasks::byte_vocabulary; }
   std::int64_t seq_len() const override { return seq_len_; }
   std::vector<zoo::Slice> slices() const override { return {{"seq_len", seq_len_}}; }
   zoo::HeadSpec head() const override { return {zoo::HeadKind::classes, 2}; }
@@ -86,11 +86,7 @@ class LraText final : public zoo::Task {
 
   std::string describe(const Example& example) const override {
     check_example(*this, example, 0);
-    std::string text;
-    for (const std::int32_t token : example.tokens) {
-      if (token == padding) break;
-      text += token < first_byte + ' ' ? '?' : static_cast<char>(token - first_byte);
-    }
+    const std::string text = zoo::tasks::readable_bytes(example.tokens);
     const std::size_t last = text.size() - 1;
     return fmt::format("{} bytes, token = byte + 1; {} of padding (0) follow:\n  {}\nlabel at position {}: {}\n",
                        last + 1, example.tokens.size() - last - 1, text, last,
