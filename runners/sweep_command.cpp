@@ -95,7 +95,7 @@ std::vector<std::vector<std::size_t>> inseparable(const std::vector<RunSpec>& ru
 
 // The runs of a shard, with their estimates: the largest first, each to the shard that has least to do, so that all
 // take about as long. In the sweep's order.
-void keep_shard(const Shard& shard, std::vector<RunSpec>& runs, std::vector<RunEstimate>& estimates) {
+void keep_shard(const SweepShard& shard, std::vector<RunSpec>& runs, std::vector<RunEstimate>& estimates) {
   auto groups = inseparable(runs);
   const auto work = [&](const std::vector<std::size_t>& group) {
     double flops = 1;

@@ -164,7 +164,7 @@ const Preset& find_preset(const SweepCommand& command, const std::string& name) 
   throw UsageError(unknown_name_message("preset", name, names));
 }
 
-Shard parse_shard(const std::string& text) {
+SweepShard parse_shard(const std::string& text) {
   const auto numbers = split(text, '/');
   if (numbers.size() != 2) throw UsageError("--shard is '{}'; write I/N, for example 1/4 for the first of four", text);
   const std::int64_t most = 1 << 20;

@@ -25,7 +25,7 @@ struct SweepCommand {
 };
 
 /// One part of a sweep, for job arrays: the number-th of `count`, from 1.
-struct Shard {
+struct SweepShard {
   int number = 1;
   int count = 1;
 };
@@ -35,7 +35,7 @@ struct SweepOptions {
   std::vector<SettingSource> sources;      ///< the preset, the config file, the command line
   std::map<std::string, std::string> own;  ///< the command's own options that were given
   int workers = 1;
-  Shard shard;
+  SweepShard shard;
   std::string store = "runs.db";
   std::string out;
   bool dry_run = false;

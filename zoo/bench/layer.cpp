@@ -6,6 +6,7 @@
 #include "zoo/bench/median.h"
 #include "zoo/core/flops.h"
 #include "zoo/core/pool.h"
+#include "zoo/core/seconds.h"
 #include "zoo/core/tape.h"
 
 namespace zoo {
@@ -17,10 +18,6 @@ using Clock = std::chrono::steady_clock;
 constexpr std::int64_t timed_tokens = 64;    // of decoding
 constexpr std::int64_t warmup_tokens = 8;    // before them
 constexpr std::int64_t prefill_chunk = 512;  // of the way to a far position
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 Timing summarise(const std::vector<double>& seconds) {
   return {.least = *std::ranges::min_element(seconds), .median = median(seconds)};

@@ -11,6 +11,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/pool.h"
+#include "zoo/core/seconds.h"
 #include "zoo/lm/generate.h"
 
 namespace zoo {
@@ -22,7 +23,7 @@ using Clock = std::chrono::steady_clock;
 double seconds_of(const std::function<void()>& work) {
   const Clock::time_point began = Clock::now();
   work();
-  return std::chrono::duration<double>(Clock::now() - began).count();
+  return seconds_since(began);
 }
 
 std::vector<std::int32_t> random_tokens(std::int64_t count, std::int64_t vocab, std::uint64_t seed) {
@@ -99,7 +100,7 @@ LmMeasurement measure_lm(const LmSettings& settings, const LmExecution& executio
     if (benchmark.profile && benchmark.steps == 0) profile.emplace();
     generate(trainer.model(), {random_tokens(benchmark.prompt, settings.model.vocab_size, 0)}, number, options,
              [&](std::size_t, std::int32_t) {
-               measured.token_seconds.push_back(std::chrono::duration<double>(Clock::now() - last).count());
+               measured.token_seconds.push_back(seconds_since(last));
                last = Clock::now();
              });
     if (profile) measured.profile = profile->entries();

@@ -9,6 +9,7 @@
 #include "zoo/core/batch.h"
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
+#include "zoo/core/seconds.h"
 #include "zoo/train/trainer.h"
 
 namespace zoo {
@@ -16,10 +17,6 @@ namespace zoo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // A model in training, one step at a time.
 class Training {

@@ -11,23 +11,37 @@ if(CCACHE_PROGRAM AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CCACHE_PROGRAM})
 endif()
 
-# Reading the large headers takes a quarter of a build. A compiler cache knows a file by what it includes, and a
-# precompiled header is another in every folder: with one, a build is faster without.
-set(ZOO_PRECOMPILED_HEADERS ON)
+# Reading headers takes half of a first build. Files that are compiled together, and a precompiled header, have them read
+# once; a compiler cache knows single files, and serves better where there is one.
+set(ZOO_COMPILE_TOGETHER_DEFAULT ON)
 if(CCACHE_PROGRAM)
-  set(ZOO_PRECOMPILED_HEADERS OFF)
+  set(ZOO_COMPILE_TOGETHER_DEFAULT OFF)
 endif()
-option(ZOO_PRECOMPILE "Read large headers once a target" ${ZOO_PRECOMPILED_HEADERS})
-# zoo_precompile(<target> [header...]): the large headers, and these, are read once for a target's files.
-function(zoo_precompile target)
-  if(ZOO_PRECOMPILE)
-    target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <functional> <memory> <optional> <string>
-                              <vector> <fmt/format.h> <nlohmann/json.hpp> ${ARGN})
-    # Of precompiled headers GCC 12 warns as of our own, of sizes that its std::string::replace never has. A build with
-    # a compiler cache, as developers have it, keeps these warnings.
-    target_compile_options(${target} PRIVATE
-      "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds>")
+option(ZOO_COMPILE_TOGETHER "A quicker first build: large headers precompiled, files compiled several at a time"
+       ${ZOO_COMPILE_TOGETHER_DEFAULT})
+# zoo_compile_together(<target> [FOLDERS folder...] [HEADERS header...]): the large headers, and these, are read once for
+# a target's files; the files of each of these folders are compiled as one. Their file-local names must then differ.
+function(zoo_compile_together target)
+  cmake_parse_arguments(PARSE_ARGV 1 TOGETHER "" "" "FOLDERS;HEADERS")
+  if(NOT ZOO_COMPILE_TOGETHER)
+    return()
   endif()
+  target_precompile_headers(${target} PRIVATE <algorithm> <filesystem> <functional> <memory> <optional> <string>
+                            <vector> <fmt/format.h> <nlohmann/json.hpp> ${TOGETHER_HEADERS})
+  # Of precompiled headers GCC 12 warns as of our own, of sizes that its std::string::replace never has. A build with
+  # a compiler cache, as developers have it, keeps these warnings.
+  target_compile_options(${target} PRIVATE
+    "$<$<AND:$<CXX_COMPILER_ID:GNU>,$<VERSION_LESS:$<CXX_COMPILER_VERSION>,13>>:-Wno-stringop-overflow;-Wno-array-bounds>")
+  if(TOGETHER_FOLDERS)
+    set_target_properties(${target} PROPERTIES UNITY_BUILD ON UNITY_BUILD_MODE GROUP)
+  endif()
+  get_target_property(sources ${target} SOURCES)
+  foreach(folder IN LISTS TOGETHER_FOLDERS)
+    set(files ${sources})
+    list(FILTER files INCLUDE REGEX "^${PROJECT_SOURCE_DIR}/${folder}/[^/]*$")
+    string(MAKE_C_IDENTIFIER ${folder} group)
+    set_source_files_properties(${files} PROPERTIES UNITY_GROUP ${group})
+  endforeach()
 endfunction()
 
 add_library(zoo_flags INTERFACE)

@@ -7,6 +7,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/core/pool.h"
+#include "zoo/core/seconds.h"
 #include "zoo/lm/checkpoint.h"
 #include "zoo/lm/evaluation.h"
 #include "zoo/lm/sequences.h"
@@ -16,10 +17,6 @@ namespace zoo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // One run under way.
 class LmTraining {

@@ -15,8 +15,8 @@ namespace {
 
 constexpr double visible_gap = 0.02;  // differences below this are not called a gap
 
-// A figure and where it stands.
-struct Place {
+// A mean accuracy and where it stands in its table.
+struct PlacedResult {
   const Row* row;
   std::size_t column;
 
@@ -24,8 +24,8 @@ struct Place {
   double mean() const { return result().accuracy.mean; }
 };
 
-std::vector<Place> places_of(const Table& table, std::size_t subject) {
-  std::vector<Place> places;
+std::vector<PlacedResult> places_of(const Table& table, std::size_t subject) {
+  std::vector<PlacedResult> places;
   for (const Row& row : table.rows) {
     for (std::size_t column = 0; column < table.columns.size(); ++column) {
       if (row.subject == subject && row.results[column].has_figures()) places.push_back({&row, column});
@@ -38,7 +38,7 @@ bool has_one_place(const Table& table) {
   return table.columns.size() == 1;
 }
 
-std::string where(const Table& table, const Place& place) {
+std::string where(const Table& table, const PlacedResult& place) {
   const std::string width = "d_model " + place.row->width;
   return has_one_place(table) ? width : table.columns[place.column].label + ", " + width;
 }
@@ -52,18 +52,18 @@ struct Standing {
   std::string label;
   std::size_t places;
   std::size_t solved;
-  Place worst;
-  Place best;
+  PlacedResult worst;
+  PlacedResult best;
 };
 
 std::vector<Standing> standings(const Table& table) {
   std::vector<Standing> all;
   for (std::size_t subject = 0; subject < table.subjects.size(); ++subject) {
-    const std::vector<Place> places = places_of(table, subject);
+    const std::vector<PlacedResult> places = places_of(table, subject);
     if (places.empty()) continue;
-    const auto [worst, best] = std::ranges::minmax(places, {}, &Place::mean);
-    const auto solved =
-        std::ranges::count_if(places, [&](const Place& place) { return place.mean() >= solved_accuracy(table); });
+    const auto [worst, best] = std::ranges::minmax(places, {}, &PlacedResult::mean);
+    const auto solved = std::ranges::count_if(
+        places, [&](const PlacedResult& place) { return place.mean() >= solved_accuracy(table); });
     all.push_back({table.subjects[subject].label, places.size(), static_cast<std::size_t>(solved), worst, best});
   }
   return all;
@@ -115,15 +115,16 @@ std::vector<std::string> solving_sentences(const Table& table, const std::vector
 
 // The widest gap between two subjects at the same width on the same column.
 std::string gap_sentence(const Table& table) {
-  std::map<std::pair<std::size_t, std::string>, std::vector<Place>> meetings;
+  std::map<std::pair<std::size_t, std::string>, std::vector<PlacedResult>> meetings;
   for (std::size_t subject = 0; subject < table.subjects.size(); ++subject) {
-    for (const Place& place : places_of(table, subject)) meetings[{place.column, place.row->width}].push_back(place);
+    for (const PlacedResult& place : places_of(table, subject))
+      meetings[{place.column, place.row->width}].push_back(place);
   }
   double widest = -1;
-  Place high{}, low{};
+  PlacedResult high{}, low{};
   for (const auto& [key, places] : meetings) {
     if (places.size() < 2) continue;
-    const auto [worst, best] = std::ranges::minmax(places, {}, &Place::mean);
+    const auto [worst, best] = std::ranges::minmax(places, {}, &PlacedResult::mean);
     if (best.mean() - worst.mean() > widest) widest = best.mean() - worst.mean(), high = best, low = worst;
   }
   if (widest < 0) return "";
@@ -151,9 +152,9 @@ std::string width_sentence(const Table& table) {
   double largest = visible_gap;
   std::string text;
   for (std::size_t subject = 0; subject < table.subjects.size(); ++subject) {
-    const std::vector<Place> places = places_of(table, subject);
-    for (const Place& a : places) {
-      for (const Place& b : places) {
+    const std::vector<PlacedResult> places = places_of(table, subject);
+    for (const PlacedResult& a : places) {
+      for (const PlacedResult& b : places) {
         const double change = b.mean() - a.mean();
         if (a.column != b.column || a.row->d_model >= b.row->d_model || std::abs(change) <= largest) continue;
         largest = std::abs(change);

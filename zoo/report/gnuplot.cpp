@@ -19,8 +19,8 @@ namespace zoo::report {
 
 namespace {
 
-constexpr int width = 400;
-constexpr int height = 294;
+constexpr int page_width = 400;
+constexpr int page_height = 294;
 constexpr int left_margin = 58;
 constexpr int top_margin = 34;
 constexpr int bottom_margin = 52;
@@ -173,10 +173,10 @@ std::string script(const Panel& panel, Placeholders& texts) {
       "set title '{}' offset 0,-0.4 textcolor rgb '#010101'\n"
       "set xlabel '{}' offset 0,0.4 textcolor rgb '#010101'\nset ylabel '{}' offset 1.2,0 textcolor rgb '#010101'\n"
       "set xrange [{}:{}]\nset yrange [{}:{}]\nset ytics autofreq format '%g'\n",
-      width, height, static_cast<double>(left_margin) / width, 1 - right_margin / width,
-      1 - static_cast<double>(top_margin) / height, static_cast<double>(bottom_margin) / height, texts.add(panel.title),
-      texts.add(panel.x_label), texts.add(panel.y_label), number(x.low), number(x.high), number(panel.y_minimum),
-      number(panel.y_maximum));
+      page_width, page_height, static_cast<double>(left_margin) / page_width, 1 - right_margin / page_width,
+      1 - static_cast<double>(top_margin) / page_height, static_cast<double>(bottom_margin) / page_height,
+      texts.add(panel.title), texts.add(panel.x_label), texts.add(panel.y_label), number(x.low), number(x.high),
+      number(panel.y_minimum), number(panel.y_maximum));
   if (panel.log2_x) text += "set logscale x 2\n";
   if (panel.log10_y) text += "set logscale y 10\n";
   if (!panel.x_ticks.empty()) {
@@ -245,7 +245,8 @@ std::vector<std::string> draw_panels(std::span<const Panel> panels, std::span<co
     drawn.push_back(fmt::format(
         "<svg viewBox=\"0 0 {} {}\" xmlns=\"http://www.w3.org/2000/svg\" xmlns:xlink=\"http://www.w3.org/1999/xlink\" "
         "role=\"img\" aria-labelledby=\"{}-title\">\n<title id=\"{}-title\">{}</title>\n{}</svg>\n",
-        width, height, ids[i], ids[i], escape_html(title), texts[i].restore(page_svg(rest.substr(0, end), ids[i]))));
+        page_width, page_height, ids[i], ids[i], escape_html(title),
+        texts[i].restore(page_svg(rest.substr(0, end), ids[i]))));
     rest.remove_prefix(end + end_of_document.size());
   }
   return drawn;

@@ -16,12 +16,6 @@ namespace zoo::report {
 namespace {
 
 using nlohmann::json;
-std::string marks(const Result& result) {
-  std::string text;
-  if (result.diverged > 0) text += "†";
-  if (!result.complete()) text += "*";
-  return text;
-}
 
 std::string result_cell(std::span<const Run> runs, const Table& table, std::size_t column, const Result& result) {
   if (!result.has_figures()) {
@@ -45,7 +39,7 @@ std::string result_cell(std::span<const Run> runs, const Table& table, std::size
       result.accuracy.has_interval()
           ? fmt::format(" <span class=\"spread\">± {:.3f}</span>", result.accuracy.half_width)
           : "",
-      marks(result), 100 * share, small(note));
+      result.marks(), 100 * share, small(note));
 }
 
 std::string parameters_text(const Row& row) {

@@ -11,30 +11,32 @@ namespace {
 using nlohmann::json;
 
 // The writer would write null too, but a reader of this object in memory would see a number.
-json number(double value) {
+json number_or_null(double value) {
   return std::isfinite(value) ? json(value) : json();
 }
 
 json estimate_json(const Estimate& estimate) {
-  return {{"mean", number(estimate.mean)}, {"half_width", number(estimate.half_width)}, {"count", estimate.count}};
+  return {{"mean", number_or_null(estimate.mean)},
+          {"half_width", number_or_null(estimate.half_width)},
+          {"count", estimate.count}};
 }
 
 json run_json(const Run& run) {
   json epochs = json::array();
   for (const EpochResult& epoch : run.epochs) {
     epochs.push_back({{"epoch", epoch.epoch},
-                      {"train_loss", number(epoch.train_loss)},
-                      {"validation_loss", number(epoch.validation_loss)},
-                      {"validation_accuracy", number(epoch.validation_accuracy)},
-                      {"learning_rate", number(epoch.learning_rate)},
-                      {"seconds", number(epoch.seconds)}});
+                      {"train_loss", number_or_null(epoch.train_loss)},
+                      {"validation_loss", number_or_null(epoch.validation_loss)},
+                      {"validation_accuracy", number_or_null(epoch.validation_accuracy)},
+                      {"learning_rate", number_or_null(epoch.learning_rate)},
+                      {"seconds", number_or_null(epoch.seconds)}});
   }
   json slices = json::array();
   for (const SliceResult& slice : run.slices) {
     slices.push_back({{"split", slice.split},
                       {"slice", slice.slice},
-                      {"accuracy", number(slice.accuracy)},
-                      {"loss", number(slice.loss)},
+                      {"accuracy", number_or_null(slice.accuracy)},
+                      {"loss", number_or_null(slice.loss)},
                       {"state_bytes", slice.state_bytes},
                       {"labelled", slice.labelled},
                       {"metrics", slice.metrics}});
@@ -63,9 +65,9 @@ json result_json(std::span<const Run> runs, const Column& column, const Result& 
                  const std::vector<RateScore>& rates) {
   json scores = json::array();
   for (const RateScore& score : rates) {
-    scores.push_back({{"learning_rate", number(score.learning_rate)},
+    scores.push_back({{"learning_rate", number_or_null(score.learning_rate)},
                       {"validation_accuracy", estimate_json(score.accuracy)},
-                      {"validation_loss", number(score.loss)},
+                      {"validation_loss", number_or_null(score.loss)},
                       {"diverged", score.diverged},
                       {"chosen", score.chosen}});
   }
@@ -73,7 +75,7 @@ json result_json(std::span<const Run> runs, const Column& column, const Result& 
           {"slice", column.slice},
           {"cell", column.cell},
           {"accuracy", estimate_json(result.accuracy)},
-          {"learning_rate", number(result.learning_rate)},
+          {"learning_rate", number_or_null(result.learning_rate)},
           {"state_bytes", result.state_bytes ? json(*result.state_bytes) : json()},
           {"parameters", result.parameters ? json(*result.parameters) : json()},
           {"diverged", result.diverged},

@@ -43,6 +43,8 @@ struct Result {
 
   bool has_figures() const { return accuracy.count > 0; }
   bool complete() const { return missing == 0 && !unfinished; }
+  /// What a table sets behind the figure, and its notes explain: "†" where a run diverged, "*" where one is missing.
+  std::string marks() const { return std::string(diverged > 0 ? "†" : "") + (complete() ? "" : "*"); }
 };
 
 /// A row of a table.

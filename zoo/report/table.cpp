@@ -33,13 +33,6 @@ std::string range(const Row& row, std::optional<std::int64_t> Result::*figure, F
   return least == most ? least : least + " – " + most;
 }
 
-std::string marks(const Result& result) {
-  std::string text;
-  if (result.diverged > 0) text += "†";
-  if (!result.complete()) text += "*";
-  return text;
-}
-
 // Which tables' accuracy is not what one expects.
 std::string regression_note(const Summary& summary) {
   std::string settings;
@@ -51,7 +44,7 @@ std::string regression_note(const Summary& summary) {
 }
 
 std::string result_text(const Result& result) {
-  return result.has_figures() ? format_accuracy(result.accuracy) + marks(result) : "–" + marks(result);
+  return result.has_figures() ? format_accuracy(result.accuracy) + result.marks() : "–" + result.marks();
 }
 
 Cells table_cells(const Table& table) {

@@ -13,7 +13,7 @@ namespace zoo {
 namespace {
 
 constexpr std::array<std::string_view, 3> quantity_names = {"parameters", "state", "flops"};
-constexpr std::int64_t step = 8;
+constexpr std::int64_t width_step = 8;
 constexpr std::int64_t widest = 4096;
 
 // The quantity at the first possible width from `width` on, in steps of `by`, within [8, 4096].
@@ -27,7 +27,7 @@ std::optional<Found> find_from(std::int64_t width, std::int64_t by, const Match&
                                const std::function<RunEstimate(const RunSpec&)>& estimate) {
   // A layer whose options need a multiple of more than this is not looked for.
   constexpr int attempts = 32;
-  for (int attempt = 0; attempt < attempts && width >= step && width <= widest; ++attempt, width += by) {
+  for (int attempt = 0; attempt < attempts && width >= width_step && width <= widest; ++attempt, width += by) {
     try {
       return Found{width, quantity_of(match.quantity, estimate(at_width(width)))};
     } catch (const UsageError&) {
@@ -78,16 +78,16 @@ std::int64_t matched_width(const Match& match, const std::function<RunSpec(std::
   };
   // Doubling until the target lies below, then halving the interval.
   std::optional<Found> below, above;
-  for (std::int64_t width = step; width <= widest && !above; width *= 2) {
-    const auto found = from(width, step);
+  for (std::int64_t width = width_step; width <= widest && !above; width *= 2) {
+    const auto found = from(width, width_step);
     if (!found) continue;
     (found->quantity < match.target ? below : above) = found;
     width = std::max(width, found->width / 2);
   }
   while (below && above) {
-    const std::int64_t middle = (below->width + above->width) / 2 / step * step;
-    auto found = from(std::max(middle, below->width + step), step);
-    if (!found || found->width >= above->width) found = from(middle, -step);
+    const std::int64_t middle = (below->width + above->width) / 2 / width_step * width_step;
+    auto found = from(std::max(middle, below->width + width_step), width_step);
+    if (!found || found->width >= above->width) found = from(middle, -width_step);
     if (!found || found->width <= below->width) break;
     (found->quantity < match.target ? below : above) = found;
   }
@@ -98,7 +98,7 @@ std::int64_t matched_width(const Match& match, const std::function<RunSpec(std::
   if (distance(nearest) > std::log(2.0)) {
     const RunSpec example = at_width(64);
     throw UsageError("layer {} has no width from {} to {} at which {} come within a factor of two of {}",
-                     example.subject.at("layer").get<std::string>(), step, widest, quantity_name(match.quantity),
+                     example.subject.at("layer").get<std::string>(), width_step, widest, quantity_name(match.quantity),
                      match.target);
   }
   return nearest->width;

@@ -13,8 +13,8 @@ namespace {
 
 using std::chrono::steady_clock;
 
-// What rank 0 says: this letter, and for `run` the request.
-constexpr char run = 'r';
+// What rank 0 says: this letter, and for `run_this` the request.
+constexpr char run_this = 'r';
 constexpr char stop = 's';
 constexpr char kill_now = 'k';
 constexpr char dismissed = 'd';
@@ -42,7 +42,7 @@ void RankWorkers::start(std::size_t job, const WorkerRequest& request) {
   const auto free = std::find(jobs_.begin() + 1, jobs_.end(), std::nullopt);
   if (free == jobs_.end()) throw Error("all ranks are busy; wait for one to end its run");
   *free = job;
-  ranks_->send(static_cast<int>(free - jobs_.begin()), run + write_request(request));
+  ranks_->send(static_cast<int>(free - jobs_.begin()), run_this + write_request(request));
 }
 
 std::vector<WorkerEvent> RankWorkers::wait(std::chrono::milliseconds timeout) {
@@ -89,7 +89,7 @@ void serve_rank(Ranks& ranks, const std::vector<std::string>& worker_command) {
   while (true) {
     while (const auto text = ranks.receive()) {
       switch (text->second.empty() ? dismissed : text->second.front()) {
-        case run:
+        case run_this:
           // The process before has said how its run ended, and may still be about to end itself.
           while (!pool.idle()) pass_on();
           pool.start(0, read_request(text->second.substr(1)));

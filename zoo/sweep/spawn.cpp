@@ -64,7 +64,7 @@ class Pipe {
   dup2(records, worker_record_fd);
   execve(arguments[0], arguments.data(), environment.data());
   constexpr char message[] = "the worker's program could not be started\n";
-  [[maybe_unused]] const ssize_t written = write(STDERR_FILENO, message, sizeof message - 1);
+  [[maybe_unused]] const ssize_t written = ::write(STDERR_FILENO, message, sizeof message - 1);
   _exit(127);
 }
 

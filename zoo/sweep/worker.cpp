@@ -18,7 +18,7 @@ namespace {
 void write_all(int file, const std::string& text) {
   std::size_t written = 0;
   while (written < text.size()) {
-    const ssize_t count = write(file, text.data() + written, text.size() - written);
+    const ssize_t count = ::write(file, text.data() + written, text.size() - written);
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) throw Error("cannot write a record to the sweep: {}", std::strerror(errno));
     written += static_cast<std::size_t>(count);

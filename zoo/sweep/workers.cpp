@@ -117,7 +117,7 @@ void WorkerPool::start(std::size_t job, const WorkerRequest& request) {
   const std::string line = write_request(request);
   std::size_t written = 0;
   while (written < line.size()) {
-    const ssize_t count = write(child.input, line.data() + written, line.size() - written);
+    const ssize_t count = ::write(child.input, line.data() + written, line.size() - written);
     if (count < 0 && errno != EINTR) break;
     if (count > 0) written += static_cast<std::size_t>(count);
   }

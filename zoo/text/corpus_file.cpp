@@ -18,7 +18,7 @@ namespace {
 using nlohmann::json;
 
 constexpr const char* format = "zoo corpus";
-constexpr int format_version = 1;
+constexpr int corpus_version = 1;
 constexpr std::int64_t most_tokens = std::int64_t{1} << 50;
 
 std::uint64_t parse_hash(const JsonFile& shard) {
@@ -76,7 +76,7 @@ std::string corpus_hash(const std::string& tokenizer_digest, const CorpusInfo& i
 
 void write_corpus_file(const std::string& folder, const CorpusInfo& info) {
   json all = {{"format", format},
-              {"version", format_version},
+              {"version", corpus_version},
               {"tokenizer", info.tokenizer},
               {"vocab_size", info.vocab_size},
               {"token_bytes", token_bytes(info.vocab_size)},
@@ -100,7 +100,7 @@ CorpusInfo read_corpus_file(const std::string& folder) {
     }
     throw UsageError("'{}' is not a corpus: it has no {}; zoo lm prepare makes one", folder, corpus_file_name);
   }
-  const JsonFile file(path, format, format_version);
+  const JsonFile file(path, format, corpus_version);
   CorpusInfo info{file.text("tokenizer"), file.count("vocab_size"), file.text("command"), {}, file.text("hash")};
   for (std::size_t i = 0; i < corpus_splits.size(); ++i) {
     const std::string name(split_name(corpus_splits[i]));

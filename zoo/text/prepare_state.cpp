@@ -14,7 +14,7 @@ using nlohmann::json;
 
 constexpr const char* record_format = "zoo lm prepare";
 constexpr const char* progress_format = "zoo lm prepare progress";
-constexpr int format_version = 1;
+constexpr int state_version = 1;
 
 bool has(const std::string& path) {
   std::error_code error;
@@ -29,7 +29,7 @@ void write_prepare_record(const std::string& folder, const PrepareRecord& record
     sources.push_back(
         {{"path", source.path}, {"size", source.size}, {"changed", source.changed}, {"hash", source.hash}});
   }
-  const json all = {{"format", record_format},     {"version", format_version},     {"command", record.command},
+  const json all = {{"format", record_format},     {"version", state_version},      {"command", record.command},
                     {"settings", record.settings}, {"sources", std::move(sources)}, {"documents", record.documents},
                     {"bytes", record.bytes}};
   write_file_atomically(folder + "/" + prepare_file_name,
@@ -39,7 +39,7 @@ void write_prepare_record(const std::string& folder, const PrepareRecord& record
 std::optional<PrepareRecord> read_prepare_record(const std::string& folder) {
   const std::string path = folder + "/" + prepare_file_name;
   if (!has(path)) return std::nullopt;
-  const JsonFile file(path, record_format, format_version);
+  const JsonFile file(path, record_format, state_version);
   PrepareRecord record{file.text("command"), file.texts("settings"), {}, file.count("documents"), file.count("bytes")};
   for (const JsonFile& source : file.objects("sources")) {
     record.sources.push_back({source.text("path"), source.count("size"), source.count("changed"), source.text("hash")});
@@ -57,7 +57,7 @@ void write_prepare_progress(const std::string& folder, const PrepareProgress& pr
   const TextPosition& at = progress.position;
   const json all = {
       {"format", progress_format},
-      {"version", format_version},
+      {"version", state_version},
       {"position",
        {{"file", at.file}, {"offset", at.offset}, {"document", at.document}, {"document_bytes", at.document_bytes}}},
       {"splits", std::move(splits)}};
@@ -67,7 +67,7 @@ void write_prepare_progress(const std::string& folder, const PrepareProgress& pr
 std::optional<PrepareProgress> read_prepare_progress(const std::string& folder) {
   const std::string path = folder + "/" + progress_file_name;
   if (!has(path)) return std::nullopt;
-  const JsonFile file(path, progress_format, format_version);
+  const JsonFile file(path, progress_format, state_version);
   const JsonFile at = file.object("position");
   PrepareProgress progress{{static_cast<std::size_t>(at.count("file")), at.count("offset"), at.count("document"),
                             at.count("document_bytes")},

@@ -14,14 +14,14 @@ namespace zoo {
 
 namespace {
 
-constexpr int format_version = 1;
+constexpr int tokenizer_version = 1;
 
 }  // namespace
 
 void write_tokenizer_file(const std::string& folder, const nlohmann::json& content) {
   nlohmann::json all = content;
   all["format"] = "zoo tokenizer";
-  all["version"] = format_version;
+  all["version"] = tokenizer_version;
   write_file_atomically(folder + "/" + tokenizer_file_name, all.dump(2) + "\n");
 }
 
@@ -36,13 +36,13 @@ void check_token(const Tokenizer& tokenizer, std::int32_t token) {
 }
 
 std::string tokenizer_digest(const std::string& folder) {
-  const JsonFile file(folder + "/" + tokenizer_file_name, "zoo tokenizer", format_version);
+  const JsonFile file(folder + "/" + tokenizer_file_name, "zoo tokenizer", tokenizer_version);
   const std::string type = file.text("type");
   return digest(type == "byte" ? type : type + " " + file.text("model_hash"));
 }
 
 std::unique_ptr<Tokenizer> load_tokenizer(const std::string& folder) {
-  const JsonFile file(folder + "/" + tokenizer_file_name, "zoo tokenizer", format_version);
+  const JsonFile file(folder + "/" + tokenizer_file_name, "zoo tokenizer", tokenizer_version);
   const std::string type = file.text("type");
   if (type == "byte") return std::make_unique<ByteTokenizer>();
   if (type == "bpe" || type == "sentencepiece") {

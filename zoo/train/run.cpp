@@ -8,6 +8,7 @@
 
 #include "zoo/core/batch.h"
 #include "zoo/core/flops.h"
+#include "zoo/core/seconds.h"
 #include "zoo/train/checkpoint.h"
 #include "zoo/train/settings.h"
 #include "zoo/train/trainer.h"
@@ -17,10 +18,6 @@ namespace zoo {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-double seconds_since(Clock::time_point begin) {
-  return std::chrono::duration<double>(Clock::now() - begin).count();
-}
 
 // The slice of a result: what the cell says of these examples, and what the task says of itself.
 nlohmann::json slice_of(const TaskPart& part) {
