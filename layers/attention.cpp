@@ -112,6 +112,7 @@ ZOO_REGISTER_LAYER(attention) {
                      .integer("heads", 1, {1, 1024}, "query heads")
                      .integer("kv_heads", 0, {0, 1024}, "key-value heads, each shared by a group; 0 = heads")
                      .integer("window", 0, {0, 1e9}, "keys seen: the last so many, itself included; 0 = all")
+                     .sets_state()
                      .choice("positions", "none", {"none", "rope", "learned"},
                              "rope turns queries and keys; learned adds vectors at the embedding")
                      .real("rope_base", 10000, {1, 1e12}, "base of the rotary frequencies")

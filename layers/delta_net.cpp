@@ -43,6 +43,7 @@ ZOO_REGISTER_LAYER(delta_net) {
               OptionSchema()
                   .integer("heads", 4, {1, 1024}, "heads")
                   .real("expand_k", 1, {1e-3, 64}, "width of the keys as a multiple of d_model")
+                  .sets_state()
                   .real("expand_v", 1, {1e-3, 64}, "width of the values as a multiple of d_model"),
               /*gate=*/false),
           .make = make<DeltaNet>(),

@@ -62,7 +62,8 @@ ZOO_REGISTER_LAYER(gated_delta_net) {
               OptionSchema()
                   .integer("heads", 2, {1, 1024}, "heads")
                   .integer("head_dim", 0, {0, 1 << 16}, "channels of a head's keys; 0 = d_model / heads")
-                  .real("expand_v", 2, {1e-3, 64}, "width of a head's values as a multiple of its keys'"),
+                  .real("expand_v", 2, {1e-3, 64}, "width of a head's values as a multiple of its keys'")
+                  .sets_state(),
               /*gate=*/true),
           .make = make<GatedDeltaNet>(),
           .test_cases = {{.d_model = 8},

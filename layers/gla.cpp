@@ -74,6 +74,7 @@ ZOO_REGISTER_LAYER(gla) {
           .options = OptionSchema()
                          .integer("heads", 4, {1, 1024}, "heads")
                          .real("expand_k", 0.5, {1e-3, 64}, "width of queries and keys as a multiple of d_model")
+                         .sets_state()
                          .real("expand_v", 1, {1e-3, 64}, "width of the values as a multiple of d_model")
                          .integer("gate_rank", 16, {1, 4096}, "rank of the gate's projection")
                          .real("gate_normalizer", 16, {1e-3, 1e6}, "tau, by which the gate's logarithm is divided")

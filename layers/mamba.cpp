@@ -96,6 +96,7 @@ ZOO_REGISTER_LAYER(mamba) {
       .paper = "Gu and Dao, Mamba: linear-time sequence modeling with selective state spaces, 2023",
       .options = OptionSchema()
                      .integer("state", 16, {1, 4096}, "numbers in the state of a channel")
+                     .sets_state()
                      .integer("expand", 2, {1, 64}, "channels as a multiple of d_model")
                      .integer("conv_kernel", 4, {1, 4096}, "taps of the convolution")
                      .integer("dt_rank", 0, {0, 1 << 20}, "rank of the step's projection; 0 = d_model / 16, rounded up")

@@ -132,6 +132,7 @@ ZOO_REGISTER_LAYER(mamba2) {
           .paper = "Dao and Gu, Transformers are SSMs, 2024",
           .options = OptionSchema()
                          .integer("state", 128, {1, 4096}, "N, rows of a head's state")
+                         .sets_state()
                          .integer("expand", 2, {1, 64}, "channels of x as a multiple of d_model")
                          .integer("head_dim", 64, {1, 4096}, "P, channels of a head")
                          .integer("groups", 1, {1, 1024}, "groups of heads that share B and C")

@@ -81,6 +81,7 @@ ZOO_REGISTER_LAYER(retnet) {
           .options = OptionSchema()
                          .integer("heads", 1, {1, 1024}, "heads")
                          .real("expand_v", 2, {1e-3, 64}, "width of the values as a multiple of d_model")
+                         .sets_state()
                          .real("norm_eps", 1e-5, {0, 1}, "added to the mean square in the norm of each head"),
           .make = make<RetNet>(),
           .test_cases = {{.d_model = 8},

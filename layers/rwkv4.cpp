@@ -91,6 +91,7 @@ ZOO_REGISTER_LAYER(rwkv4) {
           .paper = "Peng et al., RWKV: reinventing RNNs for the transformer era, 2023",
           .options = OptionSchema()
                          .integer("hidden", 0, {0, 1 << 24}, "channels of keys, values and state; 0 = d_model")
+                         .sets_state()
                          .left_out_at_default(),
           .make = make<Rwkv4>(),
           .test_cases = {{.d_model = 8}, {.d_model = 5}, {.d_model = 5, .options = {{"hidden", 7}}}}};

@@ -171,6 +171,19 @@ TEST_F(Sweeps, MadPrintsItsTable) {
   }
 }
 
+TEST_F(Sweeps, StatesAreMatchedAtGivenWidths) {
+  const ProcessResult result = run_zoo({"recall", "--layers", "attention,gla,mamba,rwkv4", "--match", "state=4096",
+                                        "--d-model", "32", "--train-examples", "64", "--test-examples", "16",
+                                        "--epochs", "1", "--store", store(), "--out", directory_ / "out"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_EQ(runs().size(), 4U);
+  for (const zoo::Run& run : runs()) {
+    EXPECT_EQ(run.spec.axes.at("d_model"), 32);
+    // A key and a value of attention are 256 bytes a block, what the other options change by is less.
+    EXPECT_NEAR(run.summary.at("state_bytes").get<double>(), 4096, 256) << run.spec.subject;
+  }
+}
+
 TEST_F(Sweeps, WidthsAreMatchedAndBelongToTheLayer) {
   const Arguments matched = {"recall",
                              "--layers",
@@ -268,7 +281,8 @@ TEST_F(Sweeps, WrongUseEndsWith2) {
       {{"recall", "--match", "parameters"}, "parameters=N"},
       {{"recall", "--match", "params=100"}, "Known: parameters, state, flops"},
       {{"recall", "--match", "state=1", "--layers", "attention"}, "no width"},
-      {{"recall", "--match", "state=1000", "--d-model", "64"}, "contradict"},
+      {{"recall", "--match", "flops=1e9", "--d-model", "64"}, "contradict"},
+      {{"recall", "--match", "state=1000", "--d-model", "64", "--layers", "gru"}, "has no options that set"},
   };
   for (const auto& wrong : cases) {
     const ProcessResult result = run_zoo(wrong.arguments, {.directory = directory_.path()});

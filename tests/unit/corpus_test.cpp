@@ -259,6 +259,15 @@ TEST_F(Damaged, ShardsAreNamed) {
   expect("train-00001.tokens' is damaged: it is not a regular file");
 }
 
+TEST_F(Damaged, AShardThatIsCutWhileItIsOpenIsNamed) {
+  const Corpus corpus(out_);
+  const std::size_t half = sizeof(ShardHeader) + 10;
+  fs::resize_file(out_ + "/train-00001.tokens", half);
+  const std::string problem = "train-00001.tokens' is damaged: it has " + std::to_string(half) + " bytes";
+  EXPECT_THAT([&] { all_tokens(corpus, Split::train); }, ThrowsMessage<UsageError>(HasSubstr(problem)));
+  EXPECT_THAT([&] { corpus.verify(); }, ThrowsMessage<UsageError>(HasSubstr(problem)));
+}
+
 TEST_F(Damaged, TokensAreFoundByVerifyingAndNeverBeyondTheVocabulary) {
   const std::string shard = out_ + "/train-00000.tokens";
   std::string bad = test::read_file(shard);

@@ -165,6 +165,14 @@ OptionSchema& OptionSchema::left_out_at_default() {
   return *this;
 }
 
+OptionSchema& OptionSchema::sets_state() {
+  if (specs_.empty() || (specs_.back().type != OptionType::integer && specs_.back().type != OptionType::real)) {
+    throw Error("only an integer or a real option sets how large a state is");
+  }
+  specs_.back().sets_state = true;
+  return *this;
+}
+
 const OptionSpec* OptionSchema::find(std::string_view name) const {
   const auto at = std::ranges::find_if(specs_, [&](const OptionSpec& spec) { return spec.name == name; });
   return at == specs_.end() ? nullptr : &*at;

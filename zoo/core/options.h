@@ -23,6 +23,7 @@ struct OptionSpec {
   std::vector<std::string> choices;
   std::string help;
   bool recorded_at_default = true;  ///< see OptionSchema::left_out_at_default()
+  bool sets_state = false;          ///< see OptionSchema::sets_state()
 };
 
 /// Bounds of a number; both ends are allowed values.
@@ -46,6 +47,10 @@ class OptionSchema {
   /// Leaves the option added last out of what a run records while it holds its default: for an option that came after
   /// runs had been recorded, which stay equal to those without it.
   OptionSchema& left_out_at_default();
+
+  /// Of a layer: marks the integer or real option added last as the one that sets how large the layer's state is at a
+  /// given width; the state must grow with it. `zoo recall --match state=BYTES --d-model ...` chooses it.
+  OptionSchema& sets_state();
 
   const std::vector<OptionSpec>& specs() const { return specs_; }
   /// The spec of that name, or nullptr.

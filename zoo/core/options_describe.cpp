@@ -70,6 +70,7 @@ nlohmann::json options_json(const OptionSchema& schema) {
     if (std::isfinite(spec.minimum)) option["minimum"] = spec.minimum;
     if (std::isfinite(spec.maximum)) option["maximum"] = spec.maximum;
     if (!spec.choices.empty()) option["choices"] = spec.choices;
+    if (spec.sets_state) option["sets_state"] = true;
     all.push_back(std::move(option));
   }
   return all;

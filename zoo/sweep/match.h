@@ -2,14 +2,14 @@
 
 #include <cstdint>
 #include <functional>
-#include <optional>
 #include <string>
 
 #include "zoo/train/run.h"
 
 namespace zoo {
 
-/// Widths that make layers equal in something: each layer gets the d_model at which it is nearest to the target.
+/// What makes layers equal in something: each layer gets the d_model at which it is nearest to the target or, where
+/// widths are given too, the option that sets how large its state is (OptionSchema::sets_state).
 struct Match {
   enum class Quantity { parameters, state, flops };
   Quantity quantity = Quantity::parameters;
@@ -22,10 +22,16 @@ std::string_view quantity_name(Match::Quantity quantity);
 /// What a run has of the quantity.
 double quantity_of(Match::Quantity quantity, const RunEstimate& estimate);
 
-/// The width, a multiple of 8 from 8 to 4096, at which the run that `at_width` gives is nearest to the target; widths
-/// that the layer cannot have (heads that do not divide it) are passed over. The quantity must grow with the width.
-/// Throws UsageError when no width is within a factor of two of the target.
-std::int64_t matched_width(const Match& match, const std::function<RunSpec(std::int64_t d_model)>& at_width,
+/// The run, made of `run` by choosing its width (a multiple of 8 from 8 to 4096, moved from the axes to the subject),
+/// that is nearest to the target; widths that the layer cannot have (heads that do not divide it) are passed over. The
+/// quantity must grow with the width. Throws UsageError when no width is within a factor of two of the target.
+RunSpec with_matched_width(const Match& match, const RunSpec& run,
+                           const std::function<RunEstimate(const RunSpec&)>& estimate);
+
+/// The same for the state, at the run's width: chooses the option that sets how large it is, whole numbers up to 65,536
+/// or multiples of 1/16. Throws UsageError when the layer, or the parts of a hybrid together, do not have one such
+/// option, too.
+RunSpec with_matched_state(const Match& match, const RunSpec& run,
                            const std::function<RunEstimate(const RunSpec&)>& estimate);
 
 }  // namespace zoo

@@ -177,20 +177,28 @@ std::string describe_parts(const json& parts) {
   return text;
 }
 
-// Moves the width from the axes to the subject, chosen so that the run has what is asked for.
-void match_width(const Match& match, RunSpec& run, std::map<std::pair<json, json>, std::int64_t>& known) {
-  const auto [width, is_new] = known.try_emplace({run.subject, run.axes.at("cell")});
-  run.axes.erase("d_model");
-  if (is_new) {
-    const auto at_width = [&](std::int64_t d_model) {
-      RunSpec changed = run;
-      changed.subject["d_model"] = d_model;
-      return changed;
-    };
-    width->second = matched_width(match, at_width, estimate_run);
+// Runs that differ in their learning rate or seed alone get the same choice.
+class Matcher {
+ public:
+  explicit Matcher(const SweepSettings& settings) : settings_(settings) {}
+
+  void match(RunSpec& run) {
+    json apart = run.axes;
+    apart.erase("lr");
+    apart.erase("seed");
+    const auto [chosen, is_new] = known_.try_emplace({run.subject, apart});
+    if (is_new) {
+      const auto& choose = settings_.d_model.empty() ? with_matched_width : with_matched_state;
+      chosen->second = choose(*settings_.match, run, estimate_run);
+    }
+    run.subject = chosen->second.subject;
+    if (settings_.d_model.empty()) run.axes.erase("d_model");
   }
-  run.subject["d_model"] = width->second;
-}
+
+ private:
+  const SweepSettings& settings_;
+  std::map<std::pair<json, json>, RunSpec> known_;  // by subject and the axes that matter
+};
 
 // Why the examples of a cell cannot be made, or "".
 std::string cell_problem(const json& cell, const json& setting) {
@@ -224,10 +232,10 @@ std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
   std::ranges::stable_sort(cells, {}, training_tokens);
   std::vector<std::int64_t> widths = settings.d_model;
   std::ranges::sort(widths);
-  if (settings.match) widths = {0};  // chosen below
+  if (widths.empty()) widths = {0};  // chosen below
 
   std::vector<RunSpec> runs;
-  std::map<std::pair<json, json>, std::int64_t> matched;  // by subject and cell
+  Matcher matcher(settings);
   for (const std::int64_t seed : settings.seeds) {
     for (const json& cell : cells) {
       for (const std::int64_t d_model : widths) {
@@ -235,7 +243,7 @@ std::vector<RunSpec> plan_runs(const SweepSettings& settings) {
           const json axes = {{"d_model", d_model}, {"lr", lr}, {"seed", seed}, {"cell", cell}};
           for (const json& subject : subjects) {
             runs.push_back({subject, axes, setting});
-            if (settings.match) match_width(*settings.match, runs.back(), matched);
+            if (settings.match) matcher.match(runs.back());
           }
         }
       }

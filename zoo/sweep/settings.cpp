@@ -118,7 +118,9 @@ const std::vector<SettingName>& setting_names() {
        "an option of a layer, LAYER.OPTION=VALUE or =A,B,C; of part N of a hybrid, LAYER#N.OPTION"},
       {"option", true, "the same where there is one layer, OPTION=VALUE"},
       {"d-model", false, "widths"},
-      {"match", false, "instead of widths: each layer's that is nearest to parameters=N, state=BYTES or flops=N"},
+      {"match", false,
+       "instead of widths: each layer's that is nearest to parameters=N, state=BYTES or flops=N; state=BYTES with "
+       "--d-model: at these widths, the option that sets how large the state is"},
       {"lr", false, "learning rates"},
       {"search", false, "of the learning rate: list (train all) or halving (the worse half stops early) (list)"},
       {"seeds", false, "seeds of data and weights"},
@@ -163,13 +165,17 @@ SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {
   settings.layers = split_list("--layers", merged.get("layers"));
   const Ranked* match = merged.find("match");
   const Ranked* widths = merged.find("d-model");
-  if (match != nullptr && widths != nullptr && widths->rank == match->rank) {
-    throw UsageError("--d-model and --match contradict: give widths, or let them be chosen");
-  }
-  if (match != nullptr && (widths == nullptr || widths->rank < match->rank)) {
+  // Of two that were said in different places, a preset and the command line, the later one holds.
+  if (match != nullptr && (widths == nullptr || widths->rank <= match->rank))
     settings.match = parse_match(match->value);
-  } else {
+  if (match == nullptr || (widths != nullptr && widths->rank >= match->rank)) {
     settings.d_model = parse_integers("--d-model", merged.get("d-model"), 1);
+  }
+  if (settings.match && !settings.d_model.empty() && settings.match->quantity != Match::Quantity::state) {
+    throw UsageError(
+        "--d-model and --match {} contradict: give widths, or let them be chosen; at given widths --match state=BYTES "
+        "chooses the options that set how large a state is",
+        match->value);
   }
   settings.lr = parse_positive_reals("--lr", merged.get("lr"));
   settings.seeds = parse_integers("--seeds", merged.get("seeds"), 0);

@@ -17,7 +17,7 @@ namespace zoo {
 struct SweepSettings {
   std::vector<std::string> layers;    ///< names, or hybrids such as "base_conv+attention"
   std::vector<std::int64_t> d_model;  ///< empty when `match` chooses
-  std::optional<Match> match;         ///< chooses a width for each layer and cell
+  std::optional<Match> match;         ///< chooses a width for each layer and cell, or with d_model a state
   std::vector<double> lr;
   std::vector<std::int64_t> seeds;
   std::vector<Cell> cells;

@@ -36,14 +36,25 @@ class OpenFile {
       throw UsageError("cannot read '{}': {}", path.string(), std::generic_category().message(errno));
     }
   }
-  ~OpenFile() { ::close(descriptor_); }
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
+  }
   OpenFile(const OpenFile&) = delete;
   OpenFile& operator=(const OpenFile&) = delete;
   int descriptor() const { return descriptor_; }
+  int release() { return std::exchange(descriptor_, -1); }
 
  private:
   int descriptor_;
 };
+
+// A mapping that is read beyond the end of its file would end the process.
+void check_length(const std::filesystem::path& path, int descriptor, std::uint64_t wanted) {
+  struct stat status {};
+  if (::fstat(descriptor, &status) != 0 || !S_ISREG(status.st_mode)) reject(path, "it is not a regular file");
+  const auto length = static_cast<std::uint64_t>(status.st_size);
+  if (length != wanted) reject(path, "it has {} bytes and must have {}", length, wanted);
+}
 
 template <typename Token>
 std::int64_t copy_tokens(const std::byte* from, std::span<std::int32_t> out) {
@@ -68,13 +79,9 @@ std::uint32_t token_bytes(std::int64_t vocab_size) {
 }
 
 Shard::Shard(const std::filesystem::path& path, std::uint32_t token_bytes, const ShardInfo& expected) : path_(path) {
-  const OpenFile file(path);
-  struct stat status {};
-  if (::fstat(file.descriptor(), &status) != 0 || !S_ISREG(status.st_mode)) reject(path, "it is not a regular file");
-  // The length first: a mapping read beyond the end of its file would end the process.
-  const auto length = static_cast<std::uint64_t>(status.st_size);
-  const std::uint64_t wanted = sizeof header_ + static_cast<std::uint64_t>(expected.tokens) * token_bytes;
-  if (length != wanted) reject(path, "it has {} bytes and must have {}", length, wanted);
+  OpenFile file(path);
+  const std::uint64_t length = sizeof header_ + static_cast<std::uint64_t>(expected.tokens) * token_bytes;
+  check_length(path, file.descriptor(), length);
   void* const mapped = ::mmap(nullptr, length, PROT_READ, MAP_SHARED, file.descriptor(), 0);
   if (mapped == MAP_FAILED) throw Error("cannot map '{}': {}", path.string(), std::generic_category().message(errno));
   mapped_ = mapped;
@@ -84,7 +91,10 @@ Shard::Shard(const std::filesystem::path& path, std::uint32_t token_bytes, const
   right.token_bytes = token_bytes;
   right.tokens = static_cast<std::uint64_t>(expected.tokens);
   right.hash = expected.hash;
-  if (header_ == right) return;
+  if (header_ == right) {
+    descriptor_ = file.release();
+    return;
+  }
   ::munmap(mapped_, mapped_bytes_);
   if (header_.magic == right.magic && header_.version > right.version) {
     throw UsageError("'{}' has version {} of its format, and this zoo reads up to {}; use a newer zoo", path.string(),
@@ -94,17 +104,21 @@ Shard::Shard(const std::filesystem::path& path, std::uint32_t token_bytes, const
 }
 
 Shard::~Shard() {
-  if (mapped_ != nullptr) ::munmap(mapped_, mapped_bytes_);
+  if (mapped_ == nullptr) return;
+  ::munmap(mapped_, mapped_bytes_);
+  ::close(descriptor_);
 }
 
 Shard::Shard(Shard&& other) noexcept
     : path_(std::move(other.path_)),
+      descriptor_(std::exchange(other.descriptor_, -1)),
       header_(other.header_),
       mapped_(std::exchange(other.mapped_, nullptr)),
       mapped_bytes_(other.mapped_bytes_) {}
 
 Shard& Shard::operator=(Shard&& other) noexcept {
   std::swap(path_, other.path_);
+  std::swap(descriptor_, other.descriptor_);
   std::swap(header_, other.header_);
   std::swap(mapped_, other.mapped_);
   std::swap(mapped_bytes_, other.mapped_bytes_);
@@ -112,6 +126,7 @@ Shard& Shard::operator=(Shard&& other) noexcept {
 }
 
 std::span<const std::byte> Shard::token_span() const {
+  check_length(path_, descriptor_, mapped_bytes_);
   return std::span(static_cast<const std::byte*>(mapped_), mapped_bytes_).subspan(sizeof header_);
 }
 

@@ -39,7 +39,7 @@ std::string shard_name(Split split, std::size_t index);
 /// Bytes of a token that hold every id of a vocabulary: 2 up to 65,536 ids, 4 above.
 std::uint32_t token_bytes(std::int64_t vocab_size);
 
-/// The tokens of one shard, mapped into memory. The file must not become shorter while it is.
+/// The tokens of one shard, mapped into memory.
 class Shard {
  public:
   /// Opens a file that must have `expected` in its header and the length that follows from it, which is all that is
@@ -51,15 +51,17 @@ class Shard {
 
   std::int64_t tokens() const { return static_cast<std::int64_t>(header_.tokens); }
   /// Copies tokens begin .. begin + out.size() - 1. Throws UsageError naming the file for one that is not below
-  /// `vocab_size`.
+  /// `vocab_size`, and when the file has another length by now than it was opened with.
   void read(std::int64_t begin, std::int64_t vocab_size, std::span<std::int32_t> out) const;
   /// Throws UsageError naming the file when its tokens do not have the header's hash. Reads all of it.
   void verify() const;
 
  private:
+  // The bytes after the header. Throws UsageError when the file's length has changed.
   std::span<const std::byte> token_span() const;
 
   std::filesystem::path path_;
+  int descriptor_ = -1;
   ShardHeader header_;
   void* mapped_ = nullptr;
   std::size_t mapped_bytes_ = 0;
