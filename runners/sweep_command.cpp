@@ -32,6 +32,7 @@ namespace {
 std::string command_line(const std::string& name, std::span<const std::string> arguments) {
   std::vector<std::string> words = {"zoo", name};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--plugin", plugin});
+  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
   words.insert(words.end(), arguments.begin(), arguments.end());
   return shell_command(words);
 }
@@ -40,6 +41,7 @@ std::string command_line(const std::string& name, std::span<const std::string> a
 std::vector<std::string> worker_command() {
   std::vector<std::string> words = {"/proc/self/exe"};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--tried-plugin", plugin});
+  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
   words.insert(words.end(), {"worker", "serve"});
   return words;
 }
