@@ -9,6 +9,7 @@
 #include <map>
 
 #include "runners/mpi_job.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"

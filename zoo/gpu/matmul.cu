@@ -50,7 +50,8 @@ __global__ void __launch_bounds__(threads)
   const int row = static_cast<int>(threadIdx.x) / side * part;
   const int column = static_cast<int>(threadIdx.x) % side * part;
 
-  float sums[part][part] = {};
+  // Each tile's products are added up by themselves: of long sums, roundings grow as the root of the tiles' number.
+  float totals[part][part] = {};
   for (int first = 0; first < sizes.k; first += tile) {
     if (sizes.transpose_a) {
       load(a, sizes.k, sizes.m, first, tile_m * tile, false, shared.a);
@@ -64,6 +65,7 @@ __global__ void __launch_bounds__(threads)
     }
     __syncthreads();
     const int steps = min(tile, sizes.k - first);
+    float sums[part][part] = {};
     for (int k = 0; k < steps; ++k) {
       for (int i = 0; i < part; ++i) {
         const float factor = shared.a[k * pitch + row + i];
@@ -71,6 +73,9 @@ __global__ void __launch_bounds__(threads)
       }
     }
     __syncthreads();
+    for (int i = 0; i < part; ++i) {
+      for (int j = 0; j < part; ++j) totals[i][j] += sums[i][j];
+    }
   }
   for (int i = 0; i < part; ++i) {
     for (int j = 0; j < part; ++j) {
@@ -78,7 +83,7 @@ __global__ void __launch_bounds__(threads)
       const int at_column = tile_n * tile + column + j;
       if (at_row >= sizes.m || at_column >= sizes.n) continue;
       float& into = c[static_cast<std::ptrdiff_t>(at_row) * sizes.n + at_column];
-      float value = sums[i][j];
+      float value = totals[i][j];
       if (bias != nullptr) value += bias[at_column];
       into = sizes.accumulate ? into + value : value;
     }
