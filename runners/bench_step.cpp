@@ -13,6 +13,7 @@
 #include "runners/bench.h"
 #include "zoo/bench/median.h"
 #include "zoo/bench/step.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
@@ -179,6 +180,9 @@ nlohmann::json profile_as_json(const StepMeasurement& measured) {
                    {"calls", static_cast<double>(entry.calls) / steps},
                    {"milliseconds", 1e3 * entry.seconds / steps},
                    {"gflops", entry.seconds > 0 ? 1e-9 * entry.flops / entry.seconds : 0}});
+    if (!on_gpu()) continue;
+    all.back()["kernels"] = static_cast<double>(entry.device.kernels) / steps;
+    all.back()["host_accesses"] = static_cast<double>(entry.device.host_accesses) / steps;
   }
   return all;
 }
@@ -206,6 +210,17 @@ nlohmann::json as_json(const StepMeasurement& measured, const RunSpec& spec) {
   return report;
 }
 
+// Which ops gave the GPU nothing to do, and whose tensors the host read or wrote: it computed them.
+void print_what_ran_on_the_cpu(const nlohmann::json& profile) {
+  std::string names;
+  for (const nlohmann::json& entry : profile) {
+    if (entry.at("kernels").get<double>() > 0 || entry.at("host_accesses").get<double>() == 0) continue;
+    names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", entry.at("name").get<std::string>(),
+                         entry.at("pass").get<std::string>());
+  }
+  fmt::print("\ncomputed on the CPU, in the GPU's memory: {}\n", names.empty() ? "nothing" : names);
+}
+
 void print_profile(const StepMeasurement& measured, const nlohmann::json& profile) {
   const double step = 1e3 * measured.total_seconds() / static_cast<double>(measured.seconds.size());
   fmt::print("\n{:<28} {:<9} {:>10} {:>10} {:>7} {:>9}\n", "op", "pass", "calls/step", "ms/step", "share", "GFLOP/s");
@@ -215,6 +230,7 @@ void print_profile(const StepMeasurement& measured, const nlohmann::json& profil
                entry.at("pass").get<std::string>(), entry.at("calls").get<double>(), milliseconds,
                100 * milliseconds / step, entry.at("gflops").get<double>());
   }
+  if (on_gpu()) print_what_ran_on_the_cpu(profile);
 }
 
 void print(const StepMeasurement& measured, const RunSpec& spec) {

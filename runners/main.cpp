@@ -4,10 +4,12 @@
 #include <cstdio>
 #include <exception>
 #include <new>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "runners/command.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin.h"
@@ -31,6 +33,7 @@ struct CommonOptions {
   std::vector<std::string> plugins;
   std::vector<std::string> tried_plugins;  // --tried-plugin: from a process of ours that has tried them already
   int threads = 0;                         // 0: not given
+  std::optional<Device> device;
 };
 
 int parse_threads(const std::string& text) {
@@ -65,6 +68,8 @@ CommonOptions take_common_options(std::vector<std::string>& arguments) {
       common.tried_plugins.push_back(value);
     } else if (take("--threads", value)) {
       common.threads = parse_threads(value);
+    } else if (take("--device", value)) {
+      common.device = parse_device(value);
     } else {
       rest.push_back(*argument);
     }
@@ -87,6 +92,7 @@ std::string usage() {
       "  --help          what the command does and takes\n"
       "  --plugin FILE   layers and tasks from a shared library (may be repeated)\n"
       "  --threads N     threads of one computation\n"
+      "  --device NAME   where tensors lie and kernels run: cpu (the default) or gpu\n"
       "\nzoo --version tells the version.\n";
   return text;
 }
@@ -113,6 +119,11 @@ int run(std::vector<std::string> arguments) {
     }
     std::ranges::sort(names);
     throw UsageError(unknown_name_message("command", arguments[0], names));
+  }
+  if (common.device) set_device(*common.device);
+  current_device();  // a wrong ZOO_DEVICE is refused here, whatever the command
+  if (on_gpu() && device_description().starts_with("emulated") && !command->hidden) {
+    fmt::print(stderr, "zoo: the GPU is emulated on the CPU: its results hold, its times say nothing about a GPU\n");
   }
   const int threads = common.threads > 0 ? common.threads : command->threads;
   if (threads > 0) set_threads(threads);

@@ -9,6 +9,7 @@
 #include <map>
 
 #include "runners/mpi_job.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
@@ -32,6 +33,7 @@ namespace {
 std::string command_line(const std::string& name, std::span<const std::string> arguments) {
   std::vector<std::string> words = {"zoo", name};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--plugin", plugin});
+  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
   words.insert(words.end(), arguments.begin(), arguments.end());
   return shell_command(words);
 }
@@ -40,6 +42,7 @@ std::string command_line(const std::string& name, std::span<const std::string> a
 std::vector<std::string> worker_command() {
   std::vector<std::string> words = {"/proc/self/exe"};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--tried-plugin", plugin});
+  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
   words.insert(words.end(), {"worker", "serve"});
   return words;
 }

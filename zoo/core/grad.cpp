@@ -3,7 +3,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/profile.h"
 #include "zoo/core/tape.h"
-#include "zoo/cpu/accumulate.h"
+#include "zoo/ops/accumulate.h"
 #include "zoo/ops/ops.h"
 
 namespace zoo {
@@ -86,9 +86,9 @@ class Walk {
     }
     const ProfileScope scope("gradient sum", "backward");
     if (!options_.create_graph && total.sole_owner()) {
-      cpu::accumulate(total, term);
+      ops::accumulate(total, term);
     } else if (!options_.create_graph && term.sole_owner()) {
-      cpu::accumulate(term, total);
+      ops::accumulate(term, total);
       total = std::move(term);
     } else {
       total = ops::add(total, term);

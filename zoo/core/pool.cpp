@@ -98,6 +98,15 @@ class Pool {
     return statistics_;
   }
 
+  void account(std::ptrdiff_t in_use, std::ptrdiff_t from_system) {
+    const std::lock_guard lock(mutex_);
+    // Unsigned numbers take a negative one by wrapping.
+    statistics_.bytes_in_use += static_cast<std::size_t>(in_use);
+    statistics_.peak_bytes_in_use = std::max(statistics_.peak_bytes_in_use, statistics_.bytes_in_use);
+    statistics_.bytes_from_system += static_cast<std::size_t>(from_system);
+    if (from_system > 0) ++statistics_.system_allocations;
+  }
+
   void reset_peak() {
     const std::lock_guard lock(mutex_);
     statistics_.peak_bytes_in_use = statistics_.bytes_in_use;
@@ -194,6 +203,14 @@ void pool_free(void* block, std::size_t bytes) noexcept {
 
 std::size_t pool_block_bytes(const void* block, std::size_t bytes) {
   return caching && !is_guarded(block) ? class_bytes(class_of(bytes)) : bytes;
+}
+
+std::size_t pool_class_bytes(std::size_t bytes) {
+  return class_bytes(class_of(bytes));
+}
+
+void pool_account(std::ptrdiff_t in_use, std::ptrdiff_t from_system) {
+  pool().account(in_use, from_system);
 }
 
 void pool_trim() noexcept {

@@ -25,6 +25,11 @@ void pool_free(void* block, std::size_t bytes) noexcept;
 /// How many bytes of a block its owner may use, who asked for `bytes`: all of its size class, but no more than `bytes`
 /// where guards or AddressSanitizer watch its end.
 std::size_t pool_block_bytes(const void* block, std::size_t bytes);
+/// The bytes of the size class that `bytes` belong to: another device's pool has the same classes.
+std::size_t pool_class_bytes(std::size_t bytes);
+/// Adds to the statistics what another device's pool has given or got back (negative), and what it has asked of its
+/// system meanwhile.
+void pool_account(std::ptrdiff_t in_use, std::ptrdiff_t from_system);
 /// Gives all cached blocks back to the system.
 void pool_trim() noexcept;
 PoolStatistics pool_statistics();

@@ -19,12 +19,16 @@ Profile::~Profile() {
 void Profile::charge() {
   const Clock::time_point now = Clock::now();
   const double flops = flops_counted();
+  const DeviceCounts device = device_counts();
   if (!open_.empty()) {
     open_.back()->time += now - last_time_;
     open_.back()->flops += flops - last_flops_;
+    open_.back()->device.kernels += device.kernels - last_device_.kernels;
+    open_.back()->device.host_accesses += device.host_accesses - last_device_.host_accesses;
   }
   last_time_ = now;
   last_flops_ = flops;
+  last_device_ = device;
 }
 
 void Profile::enter(std::string_view name, std::string_view pass) {
@@ -46,7 +50,8 @@ std::vector<Profile::Entry> Profile::entries() const {
                        .pass = key.second,
                        .calls = total.calls,
                        .seconds = std::chrono::duration<double>(total.time).count(),
-                       .flops = total.flops});
+                       .flops = total.flops,
+                       .device = total.device});
   }
   std::ranges::stable_sort(entries, std::greater{}, &Entry::seconds);
   return entries;

@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "zoo/core/device.h"
+
 namespace zoo {
 
 /// While one lives, the time of its thread's ops is added up by name: ops say where they begin and end by a
@@ -25,7 +27,8 @@ class Profile {
     std::string pass;  ///< "forward", "backward" or "update"
     std::int64_t calls = 0;
     double seconds = 0;
-    double flops = 0;  ///< counted meanwhile (count_flops)
+    double flops = 0;          ///< counted meanwhile (count_flops)
+    DeviceCounts device = {};  ///< what was given to the GPU meanwhile, and how often the host touched its tensors
   };
   /// What was added up so far, the longest time first.
   std::vector<Entry> entries() const;
@@ -38,6 +41,7 @@ class Profile {
     std::int64_t calls = 0;
     Clock::duration time{};
     double flops = 0;
+    DeviceCounts device = {};
   };
 
   void enter(std::string_view name, std::string_view pass);
@@ -50,6 +54,7 @@ class Profile {
   std::vector<Total*> open_;  // the scopes that have begun and not ended, innermost last
   Clock::time_point last_time_;
   double last_flops_ = 0;
+  DeviceCounts last_device_;
 };
 
 /// One stretch of work, from construction to destruction, for the thread's Profile if there is one.

@@ -32,10 +32,10 @@ void check_entry_name(const std::string& kind, const std::string& name);
 void register_entries(std::span<const RegisterFunction> functions);
 
 /// Changes whenever a plugin built before must be built again.
-inline constexpr std::uint32_t plugin_abi = 4;
+inline constexpr std::uint32_t plugin_abi = 5;
 
 /// What must be equal on both sides of a C++ interface, besides the machine: the standard library and how its strings
-/// and containers are laid out.
+/// and containers are laid out, and whether a tensor's elements may lie on a GPU, whose kernels have to be waited for.
 #if defined(__GLIBCXX__)
 #if defined(_GLIBCXX_DEBUG)
 #define ZOO_CONTAINERS_ " debug"
@@ -43,13 +43,15 @@ inline constexpr std::uint32_t plugin_abi = 4;
 #define ZOO_CONTAINERS_ ""
 #endif
 #if _GLIBCXX_USE_CXX11_ABI
-inline constexpr std::string_view compiler_abi = "libstdc++ cxx11" ZOO_CONTAINERS_;
+inline constexpr std::string_view compiler_abi =
+    gpu_built ? "libstdc++ cxx11" ZOO_CONTAINERS_ " gpu" : "libstdc++ cxx11" ZOO_CONTAINERS_;
 #else
-inline constexpr std::string_view compiler_abi = "libstdc++ cxx98" ZOO_CONTAINERS_;
+inline constexpr std::string_view compiler_abi =
+    gpu_built ? "libstdc++ cxx98" ZOO_CONTAINERS_ " gpu" : "libstdc++ cxx98" ZOO_CONTAINERS_;
 #endif
 #undef ZOO_CONTAINERS_
 #else
-inline constexpr std::string_view compiler_abi = "libc++";
+inline constexpr std::string_view compiler_abi = gpu_built ? "libc++ gpu" : "libc++";
 #endif
 
 /// A plugin's stamp: the content of an ELF note, so that it can be read before any of the plugin's code runs.

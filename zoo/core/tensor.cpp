@@ -1,8 +1,10 @@
 #include "zoo/core/tensor.h"
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 
+#include "zoo/core/accelerator.h"
 #include "zoo/core/error.h"
 #include "zoo/core/tape.h"
 
@@ -49,11 +51,43 @@ void convert_to_any(const Tensor& from, Tensor& to) {
   }
 }
 
-// Gives a block back to the pool, and knows how many bytes were asked for.
-struct PoolBlock {
+// Gives a block back to the device's pool, and knows how many bytes were asked for.
+struct Block {
   std::size_t bytes = 0;
-  void operator()(void* block) const { pool_free(block, bytes); }
+  void operator()(void* block) const {
+    if (on_gpu()) {
+      accelerator().free(block, bytes);
+    } else {
+      pool_free(block, bytes);
+    }
+  }
+  // How many the tensor may use.
+  std::size_t usable(const void* block) const {
+    return on_gpu() ? accelerator().block_bytes(bytes) : pool_block_bytes(block, bytes);
+  }
 };
+
+void* allocate_block(std::size_t bytes) {
+  detail::tensors_exist();
+  return on_gpu() ? accelerator().allocate(bytes) : pool_allocate(bytes);
+}
+
+// Copies and clears elements where they lie.
+void copy_elements(void* to, const void* from, std::size_t bytes) {
+  if (on_gpu()) {
+    accelerator().copy(to, from, bytes);
+  } else {
+    std::memcpy(to, from, bytes);
+  }
+}
+
+void clear_elements(void* elements, std::size_t bytes) {
+  if (on_gpu()) {
+    accelerator().set_to_zero(elements, bytes);
+  } else {
+    std::memset(elements, 0, bytes);
+  }
+}
 
 }  // namespace
 
@@ -63,17 +97,18 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
   result.size_ = shape.size();
   result.dtype_ = dtype;
   const std::size_t bytes = result.bytes();
-  result.buffer_ = std::shared_ptr<void>(pool_allocate(bytes), PoolBlock{bytes}, PoolAllocator<std::byte>{});
+  result.buffer_ = std::shared_ptr<void>(allocate_block(bytes), Block{bytes}, PoolAllocator<std::byte>{});
   return result;
 }
 
 Tensor Tensor::zeros(const Shape& shape, DType dtype) {
   Tensor result = empty(shape, dtype);
-  std::memset(result.raw(), 0, result.bytes());
+  result.clear();
   return result;
 }
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
+  if (value == 0 && !std::signbit(value)) return zeros(shape, dtype);
   Tensor result = empty(shape, dtype);
   switch (dtype) {
     case DType::f32:
@@ -140,19 +175,31 @@ Tensor Tensor::variable() const {
 
 Tensor Tensor::clone() const {
   Tensor result = empty(shape_, dtype_);
-  std::memcpy(result.raw(), raw(), bytes());
+  result.copy_from(*this);
   return result;
 }
 
+void Tensor::clear() {
+  clear_elements(address(), bytes());
+}
+
+void Tensor::copy_from(const Tensor& other) {
+  if (other.dtype_ != dtype_ || other.size_ != size_) {
+    throw Error("a tensor of {} {} cannot take the elements of one of {} {}", dtype_name(dtype_), shape_.str(),
+                dtype_name(other.dtype_), other.shape_.str());
+  }
+  copy_elements(address(), other.address(), bytes());
+}
+
 Tensor Tensor::append_in_place(const Tensor& more, int axis) const {
-  const auto* block = std::get_deleter<PoolBlock>(buffer_);
+  const auto* block = std::get_deleter<Block>(buffer_);
   if (block == nullptr || !sole_owner() || requires_grad() || more.requires_grad() || more.dtype_ != dtype_) return {};
   if (more.rank() != rank() || more.shape_.with(axis, shape_[axis]) != shape_) return {};
   for (int before = 0; before < axis; ++before) {
     if (shape_[before] != 1) return {};
   }
-  if (bytes() + more.bytes() > pool_block_bytes(buffer_.get(), block->bytes)) return {};
-  std::memcpy(static_cast<std::byte*>(raw()) + bytes(), more.raw(), more.bytes());
+  if (bytes() + more.bytes() > block->usable(buffer_.get())) return {};
+  copy_elements(static_cast<std::byte*>(address()) + bytes(), more.address(), more.bytes());
   Tensor result = *this;
   result.shape_ = shape_.with(axis, shape_[axis] + more.shape_[axis]);
   result.size_ = result.shape_.size();

@@ -6,6 +6,7 @@
 #include <span>
 #include <string_view>
 
+#include "zoo/core/device.h"
 #include "zoo/core/pool.h"
 #include "zoo/core/shape.h"
 
@@ -32,7 +33,7 @@ class Tensor {
   /// No tensor: defined() is false.
   Tensor() = default;
 
-  /// Uninitialised memory from the pool.
+  /// Uninitialised memory from the device's pool.
   static Tensor empty(const Shape& shape, DType dtype = DType::f32);
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
@@ -54,7 +55,8 @@ class Tensor {
   DType dtype() const { return dtype_; }
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * dtype_size(dtype_); }
 
-  /// The elements. Throws Error when T is not the dtype.
+  /// The elements, for the host: where tensors lie on a GPU, its kernels are waited for. Throws Error when T is not the
+  /// dtype.
   template <typename T>
   T* data() {
     check_dtype(dtype_of<T>);
@@ -69,7 +71,22 @@ class Tensor {
   std::span<const T> values() const {
     return {data<T>(), static_cast<std::size_t>(size_)};
   }
-  void* raw() const { return static_cast<std::byte*>(buffer_.get()) + offset_; }
+  void* raw() const {
+    if (on_gpu()) detail::access_from_host();
+    return address();
+  }
+  /// The elements for kernels of the GPU, given to it after those under way: nobody waits, and the host must not follow
+  /// the pointer. Throws Error when T is not the dtype.
+  template <typename T>
+  T* device_data() {
+    check_dtype(dtype_of<T>);
+    return static_cast<T*>(address());
+  }
+  template <typename T>
+  const T* device_data() const {
+    check_dtype(dtype_of<T>);
+    return static_cast<const T*>(address());
+  }
   /// The value of a one-element tensor of any dtype.
   double item() const;
 
@@ -83,6 +100,9 @@ class Tensor {
   Tensor variable() const;
   /// A copy in other memory, off the tape.
   Tensor clone() const;
+  /// Sets all elements to zero, or to those of a tensor of the same dtype and size, in place: for slabs.
+  void clear();
+  void copy_from(const Tensor& other);
   /// This tensor with `more` behind it along `axis`, off the tape, `more` written into the memory that this one's block
   /// has left: what a growing list of positions costs is then what is new of it, but for a copy each time that the list
   /// has grown by an eighth. Undefined when that cannot be: a shared or full block, an axis of more than one element
@@ -102,6 +122,7 @@ class Tensor {
 
  private:
   void check_dtype(DType wanted) const;
+  void* address() const { return static_cast<std::byte*>(buffer_.get()) + offset_; }
 
   std::shared_ptr<void> buffer_;
   std::size_t offset_ = 0;  // bytes

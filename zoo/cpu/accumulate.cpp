@@ -1,6 +1,5 @@
 #include "zoo/cpu/accumulate.h"
 
-#include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 
 namespace zoo::cpu {
@@ -16,15 +15,12 @@ void add(T* into, const T* term, std::int64_t count) {
 
 }  // namespace
 
-void accumulate(Tensor& into, const Tensor& term) {
-  switch (into.dtype()) {
-    case DType::f32:
-      return add(into.data<float>(), term.data<float>(), into.size());
-    case DType::f64:
-      return add(into.data<double>(), term.data<double>(), into.size());
-    case DType::i32:
-      throw Error("a tensor of whole numbers has no gradient");
-  }
+void accumulate(float* into, const float* term, std::int64_t count) {
+  add(into, term, count);
+}
+
+void accumulate(double* into, const double* term, std::int64_t count) {
+  add(into, term, count);
 }
 
 }  // namespace zoo::cpu

@@ -1,10 +1,11 @@
 #pragma once
 
-#include "zoo/core/tensor.h"
+#include <cstdint>
 
 namespace zoo::cpu {
 
-/// into += term, elementwise, in place. Shapes and dtypes are equal.
-void accumulate(Tensor& into, const Tensor& term);
+/// into += term, elementwise, in place.
+void accumulate(float* into, const float* term, std::int64_t count);
+void accumulate(double* into, const double* term, std::int64_t count);
 
 }  // namespace zoo::cpu

@@ -18,6 +18,11 @@ void* device_allocate(std::size_t bytes, const char* file = __builtin_FILE(), un
 /// when a red zone around it was written to. nullptr is ignored.
 void device_free(void* memory);
 
+/// Device memory that the host may read and write too, once the work that touches it is done; for device_free. On the
+/// emulated device all its memory is open to the host from the first such allocation on: that the host waits is then
+/// not enforced, but who does not wait finds what was there before, NaN in fresh memory.
+void* unified_allocate(std::size_t bytes, const char* file = __builtin_FILE(), unsigned line = __builtin_LINE());
+
 /// Host memory that the device can copy from and to while the host goes on.
 void* pinned_allocate(std::size_t bytes);
 void pinned_free(void* memory) noexcept;

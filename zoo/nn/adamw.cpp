@@ -1,12 +1,14 @@
 #include "zoo/nn/adamw.h"
 
 #include <cmath>
-#include <cstring>
+#include <type_traits>
 
 #include "zoo/core/error.h"
 #include "zoo/core/profile.h"
-#include "zoo/cpu/accumulate.h"
 #include "zoo/cpu/adamw.h"
+#include "zoo/gpu/adamw.h"
+#include "zoo/ops/accumulate.h"
+#include "zoo/ops/dispatch.h"
 
 namespace zoo {
 
@@ -41,11 +43,11 @@ void AdamW::accumulate(const Tensors& gradients) {
     Tensor part = gradients_.rows(offsets_[i], offsets_[i + 1] - offsets_[i]);
     const Tensor& gradient = gradients[i];
     if (!gradient.defined()) {
-      if (fresh_) std::memset(part.raw(), 0, part.bytes());
+      if (fresh_) part.clear();
     } else if (fresh_) {
-      std::memcpy(part.raw(), gradient.raw(), part.bytes());
+      part.copy_from(gradient);
     } else {
-      cpu::accumulate(part, gradient.view(part.shape()));
+      ops::accumulate(part, gradient.view(part.shape()));
     }
   }
   fresh_ = false;
@@ -73,8 +75,16 @@ std::optional<double> AdamW::step(double learning_rate) {
                                     .inverse_root = static_cast<float>(1 / std::sqrt(correction2)),
                                     .epsilon = static_cast<float>(options_.epsilon),
                                     .gradient_scale = static_cast<float>(scale)};
-    const auto at = [&](Tensor& slab) { return slab.data<float>() + range.begin; };
-    cpu::adamw(factors, at(gradients_), at(values_), at(moment1_), at(moment2_), range.end - range.begin);
+    const std::int64_t count = range.end - range.begin;
+    Tensor gradient = gradients_.rows(range.begin, count), value = values_.rows(range.begin, count);
+    Tensor moment1 = moment1_.rows(range.begin, count), moment2 = moment2_.rows(range.begin, count);
+    ops::dispatch(DType::f32, "adamw", [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::adamw(factors, at(gradient), at(value), at(moment1), at(moment2), count, at.stream());
+      } else if constexpr (std::is_same_v<typename decltype(at)::Real, float>) {
+        cpu::adamw(factors, at(gradient), at(value), at(moment1), at(moment2), count);
+      }
+    });
   }
   return norm;
 }

@@ -7,7 +7,8 @@
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/attention.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
 
@@ -39,19 +40,14 @@ Tensor dropout_mask(const cpu::AttentionSizes& sizes, DType dtype) {
   return mask;
 }
 
-template <typename T, typename AnyTensor>
-auto data_or_null(AnyTensor& tensor) {
-  return tensor.defined() ? tensor.template data<T>() : nullptr;
-}
-
-template <typename T>
-cpu::AttentionInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(),
-          inputs[1].data<T>(),
-          inputs[2].data<T>(),
-          data_or_null<T>(inputs[3]),
-          data_or_null<std::int32_t>(inputs[4]),
-          data_or_null<std::int32_t>(inputs[5])};
+template <typename At>
+cpu::AttentionInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]),
+          at(inputs[1]),
+          at(inputs[2]),
+          at.if_defined(inputs[3]),
+          at.template of<std::int32_t>(inputs[4]),
+          at.template of<std::int32_t>(inputs[5])};
 }
 
 // Inputs: q, k, v, key_bias or undefined, and for some rows only their indices and offsets. Outputs: y and, for the
@@ -64,40 +60,52 @@ class Attention final : public FusedOp {
   bool keeps_outputs() const override { return true; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      const Tensor& q = inputs[0];
-      Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
-      Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
-      const cpu::AttentionOutputs<T> outputs{y.data<T>(), log_sum.data<T>()};
-      if (sizes_.queries == 1 && sizes_.dropout == 0) {
-        cpu::attention_one_query(sizes_, pointers<T>(inputs), outputs);
-      } else {
-        cpu::attention_forward(sizes_, pointers<T>(inputs), outputs);
-      }
-      count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
-      return {y, log_sum};
-    });
+    const Tensor& q = inputs[0];
+    count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+    return dispatch(
+        q.dtype(), name(),
+        [&](auto at) -> Tensors {
+          if constexpr (at.gpu) {
+            return forward_on_gpu(at, inputs);
+          } else {
+            Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
+            Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
+            const cpu::AttentionOutputs<typename decltype(at)::Real> outputs{at(y), at(log_sum)};
+            if (sizes_.queries == 1 && sizes_.dropout == 0) {
+              cpu::attention_one_query(sizes_, pointers(at, inputs), outputs);
+            } else {
+              cpu::attention_forward(sizes_, pointers(at, inputs), outputs);
+            }
+            return {y, log_sum};
+          }
+        },
+        has_gpu_kernel());
   }
 
+  // Nobody but this op reads the second output.
   Tensors backward(const Executed& executed) override {
-    // Nobody but this op reads the second output.
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(executed.inputs.size());
-      for (std::size_t i = 0; i < 3; ++i) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
-      if (executed.inputs[3].defined()) gradients[3] = Tensor::empty(executed.inputs[3].shape(), dtype_of<T>);
-      const Tensor dy = executed.output_grad(0);
-      cpu::attention_backward(
-          sizes_, pointers<T>(executed.inputs), {executed.outputs[0].data<T>(), executed.outputs[1].data<T>()},
-          dy.data<T>(),
-          {gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>(), data_or_null<T>(gradients[3])});
-      count_flops(4.0 * visible_pairs(executed.inputs) * static_cast<double>(sizes_.d + sizes_.dv));
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
-      }
-      return gradients;
-    });
+    count_flops(4.0 * visible_pairs(executed.inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+    Tensors gradients(executed.inputs.size());
+    for (std::size_t i = 0; i < 4; ++i) {
+      const Tensor& input = executed.inputs[i];
+      if (input.defined()) gradients[i] = Tensor::empty(input.shape(), input.dtype());
+    }
+    const Tensor dy = executed.output_grad(0);
+    dispatch(
+        dy.dtype(), name(),
+        [&](auto at) {
+          if constexpr (at.gpu) {
+            backward_on_gpu(at, executed, dy, gradients);
+          } else {
+            cpu::attention_backward(sizes_, pointers(at, executed.inputs),
+                                    {at(executed.outputs[0]), at(executed.outputs[1])}, at(dy), into(at, gradients));
+          }
+        },
+        has_gpu_kernel());
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
@@ -130,6 +138,56 @@ class Attention final : public FusedOp {
   }
 
  private:
+  bool has_gpu_kernel() const { return sizes_.dropout == 0; }
+
+  template <typename At>
+  static cpu::AttentionGradients<typename At::Real> into(const At& at, Tensors& gradients) {
+    return {at(gradients[0]), at(gradients[1]), at(gradients[2]), at.if_defined(gradients[3])};
+  }
+
+  // The GPU's kernels compute all queries: those of rows that are not asked for are zeros, and what comes of them is
+  // left out.
+  bool of_rows(std::span<const Tensor> inputs) const { return inputs[4].defined(); }
+  Tensor whole(const Tensor& rows, std::span<const Tensor> inputs) const {
+    return of_rows(inputs) ? scatter_add_rows(rows, inputs[4], sizes_.batch * sizes_.queries) : rows;
+  }
+  Tensor rows_of(const Tensor& all, std::span<const Tensor> inputs) const {
+    return of_rows(inputs) ? gather_rows(all, inputs[4]) : all;
+  }
+  // An array of all queries, or of their rows one after the other.
+  Tensor empty_whole(std::span<const Tensor> inputs, bool values) const {
+    const std::int64_t B = sizes_.batch, Tq = sizes_.queries, H = sizes_.heads;
+    const Shape shape = of_rows(inputs) ? Shape{B * Tq, H} : Shape{B, Tq, H};
+    return Tensor::empty(values ? shape.insert(shape.rank(), sizes_.dv) : shape);
+  }
+  template <typename At>
+  static cpu::AttentionInputs<float> whole_pointers(const At& at, const Tensor& q, std::span<const Tensor> inputs) {
+    return {at(q), at(inputs[1]), at(inputs[2]), at.if_defined(inputs[3]), nullptr, nullptr};
+  }
+
+  template <typename At>
+  Tensors forward_on_gpu(const At& at, std::span<const Tensor> inputs) {
+    const Tensor q = whole(inputs[0], inputs);
+    Tensor y = empty_whole(inputs, true);
+    Tensor log_sum = empty_whole(inputs, false);
+    gpu::attention_forward(sizes_, whole_pointers(at, q, inputs), {at(y), at(log_sum)}, gpu::Precision::float32,
+                           at.stream());
+    if (of_rows(inputs)) log_sums_of_all_ = log_sum;
+    return {rows_of(y, inputs), rows_of(log_sum, inputs)};
+  }
+
+  template <typename At>
+  void backward_on_gpu(const At& at, const Executed& executed, const Tensor& dy, Tensors& gradients) {
+    const std::span<const Tensor> inputs = executed.inputs;
+    const Tensor q = whole(inputs[0], inputs), y = whole(executed.outputs[0], inputs), grad = whole(dy, inputs);
+    const Tensor& log_sum = of_rows(inputs) ? log_sums_of_all_ : executed.outputs[1];
+    Tensor delta = empty_whole(inputs, false);
+    gradients[0] = Tensor::empty(q.shape());
+    gpu::attention_backward(sizes_, whole_pointers(at, q, inputs), {at(y), at(log_sum)}, at(grad), into(at, gradients),
+                            at(delta), gpu::Precision::float32, at.stream());
+    gradients[0] = rows_of(gradients[0], inputs);
+  }
+
   // Pairs of a query and a key that it sees, over all sequences and heads.
   double visible_pairs(std::span<const Tensor> inputs) const {
     std::int64_t pairs = 0;
@@ -144,6 +202,7 @@ class Attention final : public FusedOp {
   }
 
   cpu::AttentionSizes sizes_;
+  Tensor log_sums_of_all_;  // on the GPU, where only some rows are asked for
 };
 
 void require(bool condition, const Tensor& q, const Tensor& k, const Tensor& v, std::string_view what) {
@@ -213,23 +272,33 @@ struct CaseSettings {
   bool rows = false;
 };
 
-// The first and the last of the Tq rows of each sequence but the second, and one between.
-Rows some_rows(std::int64_t B, std::int64_t Tq) {
-  std::vector<std::int32_t> indices, offsets = {0};
-  for (std::int64_t b = 0; b < B; ++b) {
-    for (const std::int64_t t : std::set<std::int64_t>{0, Tq / 3, Tq - 1}) {
-      if (b != 1) indices.push_back(static_cast<std::int32_t>(b * Tq + t));
+// The first and the last of the Tq rows of each sequence but the second, and one between; with their offsets. Not yet
+// tensors, which are not made before the device is chosen.
+struct SomeRows {
+  std::vector<std::int32_t> indices;
+  std::vector<std::int32_t> offsets = {0};
+
+  SomeRows(std::int64_t B, std::int64_t Tq) {
+    for (std::int64_t b = 0; b < B; ++b) {
+      for (const std::int64_t t : std::set<std::int64_t>{0, Tq / 3, Tq - 1}) {
+        if (b != 1) indices.push_back(static_cast<std::int32_t>(b * Tq + t));
+      }
+      offsets.push_back(static_cast<std::int32_t>(indices.size()));
     }
-    offsets.push_back(static_cast<std::int32_t>(indices.size()));
   }
-  const auto count = [](const std::vector<std::int32_t>& list) { return static_cast<std::int64_t>(list.size()); };
-  return {Tensor::from<std::int32_t>({count(indices)}, indices), Tensor::from<std::int32_t>({count(offsets)}, offsets)};
-}
+
+  Rows tensors() const {
+    const auto tensor = [](const std::vector<std::int32_t>& list) {
+      return Tensor::from<std::int32_t>({static_cast<std::int64_t>(list.size())}, list);
+    };
+    return {tensor(indices), tensor(offsets)};
+  }
+};
 
 OpCase attention_case(std::string name, std::int64_t B, std::int64_t Tq, std::int64_t Tk, std::int64_t H,
                       std::int64_t Hkv, std::int64_t d, std::int64_t dv, const CaseSettings& settings) {
-  const Rows rows = settings.rows ? some_rows(B, Tq) : Rows{};
-  const Shape q = settings.rows ? Shape{rows.count(), H, d} : Shape{B, Tq, H, d};
+  const SomeRows rows(B, Tq);
+  const Shape q = settings.rows ? Shape{static_cast<std::int64_t>(rows.indices.size()), H, d} : Shape{B, Tq, H, d};
   OpCase result{.name = std::move(name), .inputs = {{.shape = q}, {.shape = {B, Tk, Hkv, d}}}, .call = {}};
   result.inputs.push_back({.shape = {B, Tk, Hkv, dv}});
   if (settings.bias) result.inputs.push_back({.shape = {B, Tk, Hkv}});
@@ -239,10 +308,10 @@ OpCase attention_case(std::string name, std::int64_t B, std::int64_t Tq, std::in
   options.dropout = settings.dropout;
   options.random = {17};
   options.first_sequence = 5;
-  result.call = [options, rows, Tq](std::span<const Tensor> inputs) {
+  result.call = [options, rows, Tq, some = settings.rows](std::span<const Tensor> inputs) {
     const Tensor bias = inputs.size() == 4 ? inputs[3] : Tensor{};
-    return Tensors{rows.indices.defined() ? attention(inputs[0], inputs[1], inputs[2], bias, rows, Tq, options)
-                                          : attention(inputs[0], inputs[1], inputs[2], bias, options)};
+    return Tensors{some ? attention(inputs[0], inputs[1], inputs[2], bias, rows.tensors(), Tq, options)
+                        : attention(inputs[0], inputs[1], inputs[2], bias, options)};
   };
   return result;
 }

@@ -1,6 +1,7 @@
 #include "zoo/cpu/broadcast.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/broadcast.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -20,8 +21,14 @@ class BinaryOp : public Op {
     const Tensor& a = inputs[0];
     const Tensor& b = inputs[1];
     Tensor y = Tensor::empty(shape_, a.dtype());
-    with_real_type(a.dtype(), name(), [&]<typename T>(T) {
-      cpu::binary(kind_, shape_, a.data<T>(), a.shape(), b.data<T>(), b.shape(), y.data<T>());
+    dispatch(a.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        const cpu::StridedLoops<2> loops(
+            shape_, {cpu::broadcast_strides(a.shape(), shape_), cpu::broadcast_strides(b.shape(), shape_)});
+        gpu::binary(kind_, y.size(), loops, at(a), at(b), at(y), at.stream());
+      } else {
+        cpu::binary(kind_, shape_, at(a), a.shape(), at(b), b.shape(), at(y));
+      }
     });
     return {y};
   }
@@ -97,9 +104,15 @@ class Where final : public Op {
     const Tensor& a = inputs[1];
     const Tensor& b = inputs[2];
     Tensor y = Tensor::empty(shape_, a.dtype());
-    with_real_type(a.dtype(), name(), [&]<typename T>(T) {
-      cpu::where(shape_, condition.data<T>(), condition.shape(), a.data<T>(), a.shape(), b.data<T>(), b.shape(),
-                 y.data<T>());
+    dispatch(a.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        const cpu::StridedLoops<3> loops(
+            shape_, {cpu::broadcast_strides(condition.shape(), shape_), cpu::broadcast_strides(a.shape(), shape_),
+                     cpu::broadcast_strides(b.shape(), shape_)});
+        gpu::where(y.size(), loops, at(condition), at(a), at(b), at(y), at.stream());
+      } else {
+        cpu::where(shape_, at(condition), condition.shape(), at(a), a.shape(), at(b), b.shape(), at(y));
+      }
     });
     return {y};
   }

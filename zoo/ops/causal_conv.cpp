@@ -2,7 +2,8 @@
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/causal_conv.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
 
@@ -10,10 +11,9 @@ namespace zoo::ops {
 
 namespace {
 
-template <typename T>
-cpu::CausalConvInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].defined() ? inputs[2].data<T>() : nullptr,
-          inputs[3].data<T>()};
+template <typename At>
+cpu::CausalConvInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]), at(inputs[1]), at.if_defined(inputs[2]), at(inputs[3])};
 }
 
 // Inputs: x, weight, bias or undefined, state. Outputs: y in parts of `widths` channels, and the next state.
@@ -25,47 +25,52 @@ class CausalConv final : public FusedOp {
   std::string_view name() const override { return sizes_.silu ? "silu_causal_conv" : "causal_conv"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      const Tensor &x = inputs[0], &state = inputs[3];
-      Tensors outputs;
-      PoolVector<cpu::CausalConvPart<T>> parts;
-      for (const std::int64_t width : widths_) {
-        outputs.push_back(Tensor::empty(x.shape().with(2, width), dtype_of<T>));
-        parts.push_back({width, outputs.back().template data<T>()});
+    const Tensor &x = inputs[0], &state = inputs[3];
+    Tensors outputs;
+    for (const std::int64_t width : widths_) outputs.push_back(Tensor::empty(x.shape().with(2, width), x.dtype()));
+    dispatch(x.dtype(), name(), [&](auto at) {
+      PoolVector<cpu::CausalConvPart<typename decltype(at)::Real>> parts;
+      for (std::size_t i = 0; i < widths_.size(); ++i) parts.push_back({widths_[i], at(outputs[i])});
+      if constexpr (at.gpu) {
+        gpu::causal_conv_forward(sizes_, pointers(at, inputs), parts, at.stream());
+      } else {
+        cpu::causal_conv_forward(sizes_, pointers(at, inputs), parts);
       }
-      cpu::causal_conv_forward(sizes_, pointers<T>(inputs), parts);
-      count_flops(flops());
-      const std::int64_t past = sizes_.kernel - 1, length = sizes_.length;
-      outputs.push_back(length >= past ? slice(x, 1, length - past, length)
-                                       : concat({slice(state, 1, length, past), x}, 1));
-      return outputs;
     });
+    count_flops(flops());
+    const std::int64_t past = sizes_.kernel - 1, length = sizes_.length;
+    outputs.push_back(length >= past ? slice(x, 1, length - past, length)
+                                     : concat({slice(state, 1, length, past), x}, 1));
+    return outputs;
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(executed.inputs.size());
-      const auto make = [&](std::size_t i, bool wanted) {
-        if (wanted) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
-        return wanted ? gradients[i].data<T>() : nullptr;
-      };
-      const bool inputs_wanted = executed.needs(0) || executed.needs(3);
-      const cpu::CausalConvGradients<T> into{make(0, inputs_wanted), make(1, executed.needs(1)),
-                                             make(2, executed.needs(2)), make(3, inputs_wanted)};
-      Tensors dy;
+    const DType dtype = executed.inputs[0].dtype();
+    const bool inputs_wanted = executed.needs(0) || executed.needs(3);
+    const bool wanted[] = {inputs_wanted, executed.needs(1), executed.needs(2), inputs_wanted};
+    Tensors gradients(executed.inputs.size());
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (wanted[i]) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype);
+    }
+    Tensors dy;
+    for (std::size_t i = 0; i < widths_.size(); ++i) dy.push_back(executed.output_grad(i));
+    const Tensor& dnext = executed.output_grads[widths_.size()];
+    dispatch(dtype, name(), [&](auto at) {
+      using T = typename decltype(at)::Real;
       PoolVector<cpu::CausalConvPart<const T>> parts;
-      for (std::size_t i = 0; i < widths_.size(); ++i) {
-        dy.push_back(executed.output_grad(i));
-        parts.push_back({widths_[i], dy.back().template data<T>()});
+      for (std::size_t i = 0; i < widths_.size(); ++i) parts.push_back({widths_[i], at(dy[i])});
+      const cpu::CausalConvGradients<T> into{at.if_defined(gradients[0]), at.if_defined(gradients[1]),
+                                             at.if_defined(gradients[2]), at.if_defined(gradients[3])};
+      if constexpr (at.gpu) {
+        Tensor scratch = Tensor::empty({gpu::causal_conv_backward_scratch(sizes_)});
+        gpu::causal_conv_backward(sizes_, pointers(at, executed.inputs), parts, at.if_defined(dnext), into, at(scratch),
+                                  at.stream());
+      } else {
+        cpu::causal_conv_backward(sizes_, pointers(at, executed.inputs), parts, at.if_defined(dnext), into);
       }
-      const Tensor& dnext = executed.output_grads[widths_.size()];
-      cpu::causal_conv_backward(sizes_, pointers<T>(executed.inputs), parts,
-                                dnext.defined() ? dnext.data<T>() : nullptr, into);
-      count_flops(2 * flops());
-      return gradients;
     });
+    count_flops(2 * flops());
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {

@@ -4,6 +4,8 @@
 #include <numeric>
 
 #include "zoo/core/error.h"
+#include "zoo/gpu/cross_entropy.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/head.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
@@ -37,45 +39,46 @@ class CrossEntropy final : public FusedOp {
   }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return inputs[0].dtype() == DType::f64 ? losses<double>(inputs) : losses<float>(inputs);
+    Tensor losses = Tensor::empty({inputs[0].dim(0)}, DType::f64);
+    dispatch(inputs[0].dtype(), name(), [&](auto at) {
+      auto task = rows(at, inputs);
+      if constexpr (at.gpu) {
+        task.losses = losses.device_data<double>();
+        gpu::cross_entropy(task, at.stream());
+      } else {
+        task.losses = losses.data<double>();
+        cpu::cross_entropy(task);
+      }
+    });
+    const auto each = losses.values<double>();
+    return {Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), inputs[0].dtype())};
   }
 
   Tensors backward(const Executed& executed) override {
     Tensors grads(2);
     if (!executed.needs(0)) return grads;
     grads[0] = Tensor::empty(executed.inputs[0].shape(), executed.inputs[0].dtype());
-    if (grads[0].dtype() == DType::f64) {
-      gradient<double>(executed, grads[0]);
-    } else {
-      gradient<float>(executed, grads[0]);
-    }
+    const double factor = executed.output_grad().item();
+    dispatch(grads[0].dtype(), name(), [&](auto at) {
+      auto task = rows(at, executed.inputs);
+      task.gradient = at(grads[0]);
+      task.factor = factor;
+      if constexpr (at.gpu) {
+        gpu::cross_entropy(task, at.stream());
+      } else {
+        cpu::cross_entropy(task);
+      }
+    });
     return grads;
   }
 
  private:
-  template <typename T>
-  static cpu::CrossEntropyRows<T> rows(std::span<const Tensor> inputs) {
-    return {.logits = inputs[0].data<T>(),
-            .labels = inputs[1].data<std::int32_t>(),
+  template <typename At>
+  static cpu::CrossEntropyRows<typename At::Real> rows(const At& at, std::span<const Tensor> inputs) {
+    return {.logits = at(inputs[0]),
+            .labels = at.template of<std::int32_t>(inputs[1]),
             .rows = inputs[0].dim(0),
             .vocab = inputs[0].dim(1)};
-  }
-
-  template <typename T>
-  static Tensors losses(std::span<const Tensor> inputs) {
-    auto task = rows<T>(inputs);
-    PoolVector<double> each(static_cast<std::size_t>(task.rows));
-    task.losses = each.data();
-    cpu::cross_entropy(task);
-    return {Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), inputs[0].dtype())};
-  }
-
-  template <typename T>
-  static void gradient(const Executed& executed, Tensor& result) {
-    auto task = rows<T>(executed.inputs);
-    task.gradient = result.data<T>();
-    task.factor = executed.output_grad().item();
-    cpu::cross_entropy(task);
   }
 };
 

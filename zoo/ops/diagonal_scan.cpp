@@ -2,7 +2,8 @@
 
 #include "zoo/core/error.h"
 #include "zoo/cpu/diagonal_scan.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/diagonal_scan.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
 
@@ -19,27 +20,35 @@ class DiagonalScanOp final : public FusedOp {
   bool keeps_outputs() const override { return true; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensor h = Tensor::empty(inputs[0].shape(), dtype_of<T>);
-      cpu::diagonal_scan_forward(sizes_, inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), h.data<T>());
-      return {h};
+    Tensor h = Tensor::empty(inputs[0].shape(), inputs[0].dtype());
+    dispatch(h.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::diagonal_scan_forward(sizes_, at(inputs[0]), at(inputs[1]), at(inputs[2]), at(h), at.stream());
+      } else {
+        cpu::diagonal_scan_forward(sizes_, at(inputs[0]), at(inputs[1]), at(inputs[2]), at(h));
+      }
     });
+    return {h};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(3);
-      for (std::size_t i = 0; i < 3; ++i) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
-      cpu::diagonal_scan_backward(sizes_, executed.inputs[0].data<T>(), executed.outputs[0].data<T>(),
-                                  executed.inputs[2].data<T>(), executed.output_grads[0].data<T>(),
-                                  {gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>()});
-      for (std::size_t i = 0; i < 3; ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
+    const Tensor &a = executed.inputs[0], &h = executed.outputs[0], &initial = executed.inputs[2];
+    const Tensor& dh = executed.output_grads[0];
+    Tensors gradients(3);
+    for (std::size_t i = 0; i < 3; ++i) gradients[i] = Tensor::empty(executed.inputs[i].shape(), a.dtype());
+    dispatch(a.dtype(), name(), [&](auto at) {
+      const cpu::DiagonalScanGradients<typename decltype(at)::Real> into{at(gradients[0]), at(gradients[1]),
+                                                                         at(gradients[2])};
+      if constexpr (at.gpu) {
+        gpu::diagonal_scan_backward(sizes_, at(a), at(h), at(initial), at(dh), into, at.stream());
+      } else {
+        cpu::diagonal_scan_backward(sizes_, at(a), at(h), at(initial), at(dh), into);
       }
-      return gradients;
     });
+    for (std::size_t i = 0; i < 3; ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {

@@ -1,8 +1,9 @@
 #include "zoo/cpu/diagonal_scan_wkv.h"
 
 #include "zoo/core/error.h"
+#include "zoo/gpu/diagonal_scan_wkv.h"
 #include "zoo/ops/diagonal_scan.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
 
@@ -10,13 +11,9 @@ namespace zoo::ops {
 
 namespace {
 
-template <typename T>
-cpu::WkvInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(),
-          inputs[1].data<T>(),
-          inputs[2].data<T>(),
-          inputs[3].data<T>(),
-          {inputs[4].data<T>(), inputs[5].data<T>(), inputs[6].data<T>()}};
+template <typename At>
+cpu::WkvInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]), at(inputs[1]), at(inputs[2]), at(inputs[3]), {at(inputs[4]), at(inputs[5]), at(inputs[6])}};
 }
 
 // Inputs: k, v, w, u, and the state p, q, o. Outputs: y and the next p, q, o.
@@ -27,50 +24,51 @@ class WkvOp final : public FusedOp {
   std::string_view name() const override { return "wkv"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensors outputs{Tensor::empty(inputs[0].shape(), dtype_of<T>)};
-      for (std::size_t i = 4; i < 7; ++i) outputs.push_back(Tensor::empty(inputs[i].shape(), dtype_of<T>));
-      if (recorded_) {
-        const std::int64_t chunks = (sizes_.length + cpu::wkv_chunk - 1) / cpu::wkv_chunk;
-        checkpoints_ = Tensor::empty({sizes_.batch, chunks, 3, sizes_.channels}, dtype_of<T>);
+    const DType dtype = inputs[0].dtype();
+    Tensors outputs{Tensor::empty(inputs[0].shape(), dtype)};
+    for (std::size_t i = 4; i < 7; ++i) outputs.push_back(Tensor::empty(inputs[i].shape(), dtype));
+    if (recorded_) {
+      const std::int64_t chunks = (sizes_.length + cpu::wkv_chunk - 1) / cpu::wkv_chunk;
+      checkpoints_ = Tensor::empty({sizes_.batch, chunks, 3, sizes_.channels}, dtype);
+    }
+    dispatch(dtype, name(), [&](auto at) {
+      const cpu::WkvOutputs<typename decltype(at)::Real> to{
+          at(outputs[0]), {at(outputs[1]), at(outputs[2]), at(outputs[3])}, at.if_defined(checkpoints_)};
+      if constexpr (at.gpu) {
+        gpu::wkv_forward(sizes_, pointers(at, inputs), to, at.stream());
+      } else {
+        cpu::wkv_forward(sizes_, pointers(at, inputs), to);
       }
-      cpu::wkv_forward(sizes_, pointers<T>(inputs),
-                       {outputs[0].data<T>(),
-                        {outputs[1].data<T>(), outputs[2].data<T>(), outputs[3].data<T>()},
-                        recorded_ ? checkpoints_.data<T>() : nullptr});
-      return outputs;
     });
+    return outputs;
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(7);
-      for (const std::size_t i : {0, 1, 4, 5, 6}) {
-        gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
+    const DType dtype = executed.inputs[0].dtype();
+    Tensors gradients(7);
+    for (const std::size_t i : {0, 1, 4, 5, 6}) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype);
+    Tensor dw = Tensor::empty({sizes_.batch, sizes_.channels}, dtype);
+    Tensor du = Tensor::empty(dw.shape(), dtype);
+    const Tensor dy = executed.output_grad(0);
+    dispatch(dtype, name(), [&](auto at) {
+      using T = typename decltype(at)::Real;
+      const std::span<const Tensor> given = executed.output_grads;
+      const cpu::WkvState<const T> dstate{at.if_defined(given[1]), at.if_defined(given[2]), at.if_defined(given[3])};
+      const cpu::WkvGradients<T> into{
+          at(gradients[0]), at(gradients[1]), at(dw), at(du), {at(gradients[4]), at(gradients[5]), at(gradients[6])}};
+      const T* checkpoints = at(checkpoints_);
+      if constexpr (at.gpu) {
+        gpu::wkv_backward(sizes_, pointers(at, executed.inputs), checkpoints, at(dy), dstate, into, at.stream());
+      } else {
+        cpu::wkv_backward(sizes_, pointers(at, executed.inputs), checkpoints, at(dy), dstate, into);
       }
-      Tensor dw = Tensor::empty({sizes_.batch, sizes_.channels}, dtype_of<T>);
-      Tensor du = Tensor::empty(dw.shape(), dtype_of<T>);
-      const Tensor dy = executed.output_grad(0);
-      const auto given = [&](std::size_t i) -> const T* {
-        const Tensor& gradient = executed.output_grads[i];
-        return gradient.defined() ? gradient.data<T>() : nullptr;
-      };
-      cpu::wkv_backward(sizes_, pointers<T>(executed.inputs), checkpoints_.data<T>(), dy.data<T>(),
-                        {given(1), given(2), given(3)},
-                        {gradients[0].data<T>(),
-                         gradients[1].data<T>(),
-                         dw.data<T>(),
-                         du.data<T>(),
-                         {gradients[4].data<T>(), gradients[5].data<T>(), gradients[6].data<T>()}});
-      gradients[2] = sum(dw, 0);
-      gradients[3] = sum(du, 0);
-      for (std::size_t i = 0; i < 7; ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
-      }
-      return gradients;
     });
+    gradients[2] = sum(dw, 0);
+    gradients[3] = sum(du, 0);
+    for (std::size_t i = 0; i < 7; ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {

@@ -1,6 +1,7 @@
 #include "zoo/cpu/dropout.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/dropout.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -18,8 +19,12 @@ class Dropout final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      cpu::dropout(x.data<T>(), x.size(), probability_, key_, first_, y.data<T>());
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::dropout(at(x), x.size(), probability_, key_, first_, at(y), at.stream());
+      } else {
+        cpu::dropout(at(x), x.size(), probability_, key_, first_, at(y));
+      }
     });
     return {y};
   }

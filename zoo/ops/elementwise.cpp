@@ -1,6 +1,7 @@
 #include "zoo/cpu/elementwise.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/elementwise.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -79,8 +80,13 @@ class Elementwise final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::unary(definition_.kind, x.data<T>(), y.data<T>(), x.size()); });
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::unary(definition_.kind, at(x), at(y), x.size(), at.stream());
+      } else {
+        cpu::unary(definition_.kind, at(x), at(y), x.size());
+      }
+    });
     return {y};
   }
 
@@ -92,8 +98,12 @@ class Elementwise final : public Op {
     const Tensor& kept = keeps_outputs() ? executed.outputs[0] : executed.inputs[0];
     const Tensor grad = executed.output_grad();
     Tensor result = Tensor::empty(kept.shape(), kept.dtype());
-    with_real_type(kept.dtype(), name(), [&]<typename T>(T) {
-      cpu::unary_backward(definition_.kind, kept.data<T>(), grad.data<T>(), result.data<T>(), kept.size());
+    dispatch(kept.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::unary_backward(definition_.kind, at(kept), at(grad), at(result), kept.size(), at.stream());
+      } else {
+        cpu::unary_backward(definition_.kind, at(kept), at(grad), at(result), kept.size());
+      }
     });
     return {result};
   }
@@ -118,8 +128,14 @@ class Scale final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::scale(x.data<T>(), static_cast<T>(factor_), y.data<T>(), x.size()); });
+    dispatch(x.dtype(), name(), [&](auto at) {
+      const auto factor = static_cast<typename decltype(at)::Real>(factor_);
+      if constexpr (at.gpu) {
+        gpu::scale(at(x), factor, at(y), x.size(), at.stream());
+      } else {
+        cpu::scale(at(x), factor, at(y), x.size());
+      }
+    });
     return {y};
   }
 
@@ -137,8 +153,14 @@ class AddScalar final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::add_scalar(x.data<T>(), static_cast<T>(term_), y.data<T>(), x.size()); });
+    dispatch(x.dtype(), name(), [&](auto at) {
+      const auto term = static_cast<typename decltype(at)::Real>(term_);
+      if constexpr (at.gpu) {
+        gpu::add_scalar(at(x), term, at(y), x.size(), at.stream());
+      } else {
+        cpu::add_scalar(at(x), term, at(y), x.size());
+      }
+    });
     return {y};
   }
 

@@ -1,6 +1,9 @@
 #include "zoo/cpu/indexing.h"
 
-#include "zoo/ops/dtypes.h"
+#include <algorithm>
+
+#include "zoo/gpu/indexing.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -26,8 +29,15 @@ class GatherRows final : public Op {
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
-    const Tensor result = Tensor::empty(shape_, x.dtype());
+    Tensor result = Tensor::empty(shape_, x.dtype());
     const std::int64_t rows = x.dim(0);
+    if constexpr (gpu_built) {
+      if (on_gpu() && x.dtype() != DType::f64) {
+        gpu::gather_rows(words_of(x), rows == 0 ? 0 : x.size() / rows, inputs[1].device_data<std::int32_t>(),
+                         inputs[1].size(), words_of(result), gpu::engine_stream());
+        return {result};
+      }
+    }
     const std::size_t bytes = rows == 0 ? 0 : x.bytes() / static_cast<std::size_t>(rows);
     cpu::gather_rows(x.raw(), bytes, inputs[1].values<std::int32_t>(), result.raw());
     return {result};
@@ -41,6 +51,28 @@ class GatherRows final : public Op {
   Shape shape_;
 };
 
+// For each of `rows` results which of the terms go there, in their order: terms order[starts[r]] .. order[starts[r+1]
+// - 1] are those of result r.
+struct RowLists {
+  Tensor starts;
+  Tensor order;
+
+  RowLists(std::span<const std::int32_t> indices, std::int64_t rows)
+      : starts(Tensor::zeros({rows + 1}, DType::i32)),
+        order(Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32)) {
+    const std::span<std::int32_t> ends(starts.data<std::int32_t>(), static_cast<std::size_t>(rows + 1));
+    for (const std::int32_t row : indices) ++ends[static_cast<std::size_t>(row) + 1];
+    for (std::size_t row = 1; row < ends.size(); ++row) ends[row] += ends[row - 1];
+    // Each list's place is filled from behind: its end becomes its beginning, which is the end of the one before.
+    std::int32_t* terms = order.data<std::int32_t>();
+    for (std::size_t i = indices.size(); i-- > 0;) {
+      terms[--ends[static_cast<std::size_t>(indices[i]) + 1]] = static_cast<std::int32_t>(i);
+    }
+    std::shift_left(ends.begin(), ends.end(), 1);
+    ends.back() = static_cast<std::int32_t>(indices.size());
+  }
+};
+
 class ScatterAddRows final : public Op {
  public:
   explicit ScatterAddRows(const Shape& shape) : shape_(shape) {}
@@ -48,12 +80,19 @@ class ScatterAddRows final : public Op {
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
-    Tensor result = Tensor::zeros(shape_, x.dtype());
     const std::int64_t row_size = inputs[1].size() == 0 ? 0 : x.size() / inputs[1].size();
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      cpu::scatter_add_rows(x.data<T>(), row_size, inputs[1].values<std::int32_t>(), result.data<T>(), shape_[0]);
+    return dispatch(x.dtype(), name(), [&](auto at) -> Tensors {
+      const auto indices = inputs[1].values<std::int32_t>();
+      Tensor result = Tensor::zeros(shape_, x.dtype());
+      if constexpr (at.gpu) {
+        const RowLists lists(indices, shape_[0]);
+        gpu::sum_listed_rows(at(x), row_size, at.template of<std::int32_t>(lists.starts),
+                             at.template of<std::int32_t>(lists.order), at(result), shape_[0], at.stream());
+      } else {
+        cpu::scatter_add_rows(at(x), row_size, indices, at(result), shape_[0]);
+      }
+      return {result};
     });
-    return {result};
   }
 
   Tensors vjp(const Executed& executed) override {

@@ -1,6 +1,6 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/cpu/matmul.h"
+#include "zoo/ops/multiply.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -26,13 +26,8 @@ class Linear final : public FusedOp {
     const bool has_bias = inputs.size() == 3;
     const cpu::MatmulShape shape{
         .m = x.dim(0), .n = weight.dim(0), .k = x.dim(1), .transpose_b = true, .bias = has_bias};
-    if (x.dtype() == DType::f64) {
-      cpu::matmul(shape, x.data<double>(), weight.data<double>(), has_bias ? inputs[2].data<double>() : nullptr,
-                  y.data<double>());
-    } else {
-      cpu::matmul(shape, x.data<float>(), weight.data<float>(), has_bias ? inputs[2].data<float>() : nullptr,
-                  y.data<float>());
-    }
+    dispatch(x.dtype(), name(),
+             [&](auto at) { multiply(at, shape, at(x), at(weight), has_bias ? at(inputs[2]) : nullptr, at(y)); });
     count_flops(2.0 * static_cast<double>(x.size()) * static_cast<double>(weight.dim(0)));
     return {std::move(y)};
   }

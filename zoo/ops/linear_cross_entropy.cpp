@@ -1,11 +1,14 @@
 #include <algorithm>
+#include <numeric>
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/cpu/accumulate.h"
 #include "zoo/cpu/cross_entropy.h"
-#include "zoo/cpu/matmul.h"
+#include "zoo/gpu/broadcast.h"
+#include "zoo/gpu/cross_entropy.h"
+#include "zoo/gpu/reductions.h"
 #include "zoo/ops/head.h"
+#include "zoo/ops/multiply.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -29,18 +32,43 @@ struct Block {
 };
 
 // Calls visit(Block) for all rows in order.
-template <typename T, typename Visit>
-void for_each_block(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Visit& visit) {
+template <typename At, typename Visit>
+void for_each_block(const At& at, const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Visit& visit) {
   const std::int64_t width = hidden.dim(1);
   const std::int64_t vocab = weight.dim(0);
   const std::int64_t most = std::min(block_rows(vocab), hidden.dim(0));
   Tensor logits = Tensor::empty({most, vocab}, hidden.dtype());
   for (std::int64_t first = 0; first < hidden.dim(0); first += most) {
     const std::int64_t rows = std::min(most, hidden.dim(0) - first);
-    cpu::matmul({.m = rows, .n = vocab, .k = width, .transpose_b = true, .bias = bias.defined()},
-                hidden.data<T>() + first * width, weight.data<T>(), bias.defined() ? bias.data<T>() : nullptr,
-                logits.data<T>());
-    visit(Block<T>{first, rows, logits.data<T>()});
+    multiply(at, {.m = rows, .n = vocab, .k = width, .transpose_b = true, .bias = bias.defined()},
+             at(hidden) + first * width, at(weight), at.if_defined(bias), at(logits));
+    visit(Block<typename At::Real>{first, rows, at(logits)});
+  }
+}
+
+template <typename At, typename T>
+void cross_entropy_of(const At& at, const cpu::CrossEntropyRows<T>& rows) {
+  if constexpr (At::gpu) {
+    gpu::cross_entropy(rows, at.stream());
+  } else {
+    cpu::cross_entropy(rows);
+  }
+}
+
+// sums [vocab] += the block's logits, or are them for the first block.
+template <typename At, typename T>
+void add_columns(const At& at, const Block<T>& block, std::int64_t vocab, Tensor& sums) {
+  if constexpr (At::gpu) {
+    const cpu::AxisExtents extents{1, block.rows, vocab};
+    Tensor scratch = Tensor::empty({gpu::sum_scratch(extents)});
+    Tensor of_block = Tensor::empty(sums.shape());
+    gpu::sum(extents, block.logits, at(of_block), at(scratch), at.stream());
+    gpu::accumulate(at(sums), at(of_block), vocab, at.stream());
+  } else {
+    T* into = at(sums);
+    for (std::int64_t row = 0; row < block.rows; ++row) {
+      for (std::int64_t i = 0; i < vocab; ++i) into[i] += block.logits[row * vocab + i];
+    }
   }
 }
 
@@ -62,7 +90,7 @@ class LinearCrossEntropy final : public FusedOp {
   }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return inputs[0].dtype() == DType::f64 ? run<double>(inputs) : run<float>(inputs);
+    return dispatch(inputs[0].dtype(), name(), [&](auto at) { return run(at, inputs); });
   }
 
   Tensors backward(const Executed& executed) override {
@@ -76,45 +104,40 @@ class LinearCrossEntropy final : public FusedOp {
   }
 
  private:
-  template <typename T>
-  Tensors run(std::span<const Tensor> inputs) {
+  template <typename At>
+  Tensors run(const At& at, std::span<const Tensor> inputs) {
+    using T = typename At::Real;
     const Tensor& hidden = inputs[0];
     const Tensor& weight = inputs[2];
     const Tensor bias = inputs.size() == 4 ? inputs[3] : Tensor{};
-    const std::int32_t* labels = inputs[1].data<std::int32_t>();
+    const std::int32_t* labels = at.template of<std::int32_t>(inputs[1]);
     const std::int64_t width = hidden.dim(1);
     const std::int64_t vocab = weight.dim(0);
     const bool differentiate = wanted_[0] || wanted_[1] || wanted_[2];
     if (wanted_[0]) hidden_grad_ = Tensor::empty(hidden.shape(), hidden.dtype());
     if (wanted_[1]) weight_grad_ = Tensor::zeros(weight.shape(), weight.dtype());
     if (wanted_[2]) bias_grad_ = Tensor::zeros(bias.shape(), bias.dtype());
-    PoolVector<double> losses(static_cast<std::size_t>(hidden.dim(0)));
-    for_each_block<T>(hidden, weight, bias, [&](const Block<T>& block) {
-      cpu::cross_entropy(cpu::CrossEntropyRows<T>{.logits = block.logits,
-                                                  .labels = labels + block.first,
-                                                  .rows = block.rows,
-                                                  .vocab = vocab,
-                                                  .losses = losses.data() + block.first,
-                                                  .gradient = differentiate ? block.logits : nullptr});
+    Tensor losses = Tensor::empty({hidden.dim(0)}, DType::f64);
+    for_each_block(at, hidden, weight, bias, [&](const Block<T>& block) {
+      cross_entropy_of(at, cpu::CrossEntropyRows<T>{.logits = block.logits,
+                                                    .labels = labels + block.first,
+                                                    .rows = block.rows,
+                                                    .vocab = vocab,
+                                                    .losses = at.template into<double>(losses) + block.first,
+                                                    .gradient = differentiate ? block.logits : nullptr});
       if (wanted_[0]) {
-        cpu::matmul({.m = block.rows, .n = width, .k = vocab}, block.logits, weight.data<T>(), nullptr,
-                    hidden_grad_.data<T>() + block.first * width);
+        multiply(at, {.m = block.rows, .n = width, .k = vocab}, block.logits, at(weight), nullptr,
+                 at(hidden_grad_) + block.first * width);
       }
       if (wanted_[1]) {
-        cpu::matmul({.m = vocab, .n = width, .k = block.rows, .transpose_a = true, .accumulate = block.first > 0},
-                    block.logits, hidden.data<T>() + block.first * width, nullptr, weight_grad_.data<T>());
+        multiply(at, {.m = vocab, .n = width, .k = block.rows, .transpose_a = true, .accumulate = block.first > 0},
+                 block.logits, at(hidden) + block.first * width, nullptr, at(weight_grad_));
       }
-      if (wanted_[2]) {
-        T* sums = bias_grad_.data<T>();
-        for (std::int64_t row = 0; row < block.rows; ++row) {
-          for (std::int64_t i = 0; i < vocab; ++i) sums[i] += block.logits[row * vocab + i];
-        }
-      }
+      if (wanted_[2]) add_columns(at, block, vocab, bias_grad_);
     });
     count_flops(head_flops(hidden, weight));
-    double total = 0;
-    for (const double loss : losses) total += loss;
-    return {Tensor::scalar(total, hidden.dtype())};
+    const auto each = losses.values<double>();
+    return {Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), hidden.dtype())};
   }
 
   std::array<bool, 3> wanted_;
@@ -132,21 +155,24 @@ void check(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const
   check_labels(labels, hidden.dim(0), weight.dim(0));
 }
 
-template <typename T>
-HeadScores scores(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
-  HeadScores result;
-  const auto rows = static_cast<std::size_t>(hidden.dim(0));
-  result.losses.resize(rows);
-  result.predictions.resize(rows);
-  for_each_block<T>(hidden, weight, bias, [&](const Block<T>& block) {
-    cpu::cross_entropy(cpu::CrossEntropyRows<T>{.logits = block.logits,
-                                                .labels = labels.data<std::int32_t>() + block.first,
-                                                .rows = block.rows,
-                                                .vocab = weight.dim(0),
-                                                .losses = result.losses.data() + block.first,
-                                                .largest = result.predictions.data() + block.first});
+template <typename At>
+HeadScores scores(const At& at, const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
+  using T = typename At::Real;
+  Tensor losses = Tensor::empty({hidden.dim(0)}, DType::f64);
+  Tensor predictions = Tensor::empty({hidden.dim(0)}, DType::i32);
+  for_each_block(at, hidden, weight, bias, [&](const Block<T>& block) {
+    cross_entropy_of(at,
+                     cpu::CrossEntropyRows<T>{.logits = block.logits,
+                                              .labels = at.template of<std::int32_t>(labels) + block.first,
+                                              .rows = block.rows,
+                                              .vocab = weight.dim(0),
+                                              .losses = at.template into<double>(losses) + block.first,
+                                              .largest = at.template into<std::int32_t>(predictions) + block.first});
   });
-  return result;
+  const auto each_loss = losses.values<double>();
+  const auto each_prediction = predictions.values<std::int32_t>();
+  return {.losses = {each_loss.begin(), each_loss.end()},
+          .predictions = {each_prediction.begin(), each_prediction.end()}};
 }
 
 }  // namespace
@@ -162,8 +188,7 @@ Tensor linear_cross_entropy(const Tensor& hidden, const Tensor& weight, const Te
 
 HeadScores score_head(const Tensor& hidden, const Tensor& weight, const Tensor& bias, const Tensor& labels) {
   check(hidden, weight, bias, labels);
-  return hidden.dtype() == DType::f64 ? scores<double>(hidden, weight, bias, labels)
-                                      : scores<float>(hidden, weight, bias, labels);
+  return dispatch(hidden.dtype(), "score_head", [&](auto at) { return scores(at, hidden, weight, bias, labels); });
 }
 
 namespace {

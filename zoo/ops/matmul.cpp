@@ -1,7 +1,6 @@
-#include "zoo/cpu/matmul.h"
-
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
+#include "zoo/ops/multiply.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -24,11 +23,7 @@ class Matmul final : public Op {
     Tensor y = Tensor::empty(a.shape().with(-2, m).with(-1, n), a.dtype());
     const std::int64_t batch = a.shape().remove(-1).remove(-1).size();
     const cpu::MatmulShape shape{batch, m, n, k, transpose_a_, transpose_b_};
-    if (a.dtype() == DType::f64) {
-      cpu::matmul(shape, a.data<double>(), b.data<double>(), nullptr, y.data<double>());
-    } else {
-      cpu::matmul(shape, a.data<float>(), b.data<float>(), nullptr, y.data<float>());
-    }
+    dispatch(a.dtype(), name(), [&](auto at) { multiply(at, shape, at(a), at(b), nullptr, at(y)); });
     count_flops(2.0 * static_cast<double>(batch) * static_cast<double>(m) * static_cast<double>(n) *
                 static_cast<double>(k));
     return {std::move(y)};

@@ -1,6 +1,7 @@
 #include "zoo/cpu/norm.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/norm.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -25,11 +26,13 @@ class Norm : public FusedOp {
 
   Tensors forward(std::span<const Tensor> inputs) override {
     Tensor y = Tensor::empty(inputs[0].shape(), inputs[0].dtype());
-    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
-      if (centred_) {
-        cpu::layer_norm(input<T>(inputs), y.data<T>());
+    dispatch(y.dtype(), name(), [&](auto at) {
+      const auto given = input(at, inputs);
+      if constexpr (at.gpu) {
+        (centred_ ? gpu::layer_norm : gpu::rms_norm)(given, at(y), at.stream());
       } else {
-        cpu::rms_norm(input<T>(inputs), y.data<T>());
+        using T = typename decltype(at)::Real;
+        (centred_ ? cpu::layer_norm<T> : cpu::rms_norm<T>)(given, at(y));
       }
     });
     return {y};
@@ -42,31 +45,29 @@ class Norm : public FusedOp {
       if (executed.needs(i)) grads[i] = Tensor::empty(of.shape(), of.dtype());
     }
     const Tensor grad = executed.output_grad();
-    with_real_type(grad.dtype(), name(), [&]<typename T>(T) {
-      const cpu::NormGradients<T> gradients{data_or_null<T>(grads[0]), data_or_null<T>(grads[1]),
-                                            data_or_null<T>(grads[2])};
-      if (centred_) {
-        cpu::layer_norm_backward(input<T>(executed.inputs), grad.data<T>(), gradients);
+    dispatch(grad.dtype(), name(), [&](auto at) {
+      using T = typename decltype(at)::Real;
+      const auto given = input(at, executed.inputs);
+      const cpu::NormGradients<T> gradients{at.if_defined(grads[0]), at.if_defined(grads[1]), at.if_defined(grads[2])};
+      if constexpr (at.gpu) {
+        Tensor scratch = Tensor::empty({gpu::norm_backward_scratch(given.rows, given.count)});
+        (centred_ ? gpu::layer_norm_backward : gpu::rms_norm_backward)(given, at(grad), gradients, at(scratch),
+                                                                       at.stream());
       } else {
-        cpu::rms_norm_backward(input<T>(executed.inputs), grad.data<T>(), gradients);
+        (centred_ ? cpu::layer_norm_backward<T> : cpu::rms_norm_backward<T>)(given, at(grad), gradients);
       }
     });
     return grads;
   }
 
  private:
-  template <typename T>
-  static T* data_or_null(Tensor& x) {
-    return x.defined() ? x.data<T>() : nullptr;
-  }
-
-  template <typename T>
-  cpu::NormInput<T> input(std::span<const Tensor> inputs) const {
+  template <typename At>
+  cpu::NormInput<typename At::Real> input(const At& at, std::span<const Tensor> inputs) const {
     const Tensor& x = inputs[0];
     const std::int64_t count = x.dim(-1);
-    return {.x = x.data<T>(),
-            .weight = inputs[1].defined() ? inputs[1].data<T>() : nullptr,
-            .bias = inputs[2].defined() ? inputs[2].data<T>() : nullptr,
+    return {.x = at(x),
+            .weight = at.if_defined(inputs[1]),
+            .bias = at.if_defined(inputs[2]),
             .rows = count == 0 ? 0 : x.size() / count,
             .count = count,
             .epsilon = epsilon_};

@@ -1,6 +1,7 @@
 #include "zoo/cpu/reductions.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/reductions.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -57,8 +58,15 @@ class SumTo final : public Op {
 
   Tensor summed_along(const Tensor& x, int axis) const {
     Tensor y = Tensor::empty(x.shape().with(axis, 1), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::sum(extents_of(x.shape(), axis), x.data<T>(), y.data<T>()); });
+    const cpu::AxisExtents extents = extents_of(x.shape(), axis);
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        Tensor scratch = Tensor::empty({gpu::sum_scratch(extents)});
+        gpu::sum(extents, at(x), at(y), at(scratch), at.stream());
+      } else {
+        cpu::sum(extents, at(x), at(y));
+      }
+    });
     return y;
   }
 
@@ -74,8 +82,14 @@ class Max final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape().with(axis_, 1), x.dtype());
-    with_real_type(x.dtype(), name(),
-                   [&]<typename T>(T) { cpu::max(extents_of(x.shape(), axis_), x.data<T>(), y.data<T>()); });
+    const cpu::AxisExtents extents = extents_of(x.shape(), axis_);
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::max(extents, at(x), at(y), at.stream());
+      } else {
+        cpu::max(extents, at(x), at(y));
+      }
+    });
     return {y};
   }
 
@@ -84,8 +98,13 @@ class Max final : public Op {
     const Tensor& y = executed.outputs[0];
     // Which element is the largest does not change with x: a constant.
     Tensor mask = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      cpu::first_max_mask(extents_of(x.shape(), axis_), x.data<T>(), y.data<T>(), mask.data<T>());
+    const cpu::AxisExtents extents = extents_of(x.shape(), axis_);
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::first_max_mask(extents, at(x), at(y), at(mask), at.stream());
+      } else {
+        cpu::first_max_mask(extents, at(x), at(y), at(mask));
+      }
     });
     return {executed.output_grad() * mask};
   }
@@ -104,8 +123,13 @@ class Cumsum final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      cpu::cumsum(extents_of(x.shape(), axis_), x.data<T>(), reverse_, y.data<T>());
+    const cpu::AxisExtents extents = extents_of(x.shape(), axis_);
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::cumsum(extents, at(x), reverse_, at(y), at.stream());
+      } else {
+        cpu::cumsum(extents, at(x), reverse_, at(y));
+      }
     });
     return {y};
   }
@@ -170,8 +194,14 @@ Tensor argmax(const Tensor& x) {
   const int last = x.shape().normalize(-1);
   if (x.dim(last) == 0) throw Error("argmax over no elements: the tensor's shape is {}", x.shape().str());
   Tensor y = Tensor::empty(x.shape().remove(last), DType::i32);
-  with_real_type(x.dtype(), "argmax",
-                 [&]<typename T>(T) { cpu::argmax(extents_of(x.shape(), last), x.data<T>(), y.data<std::int32_t>()); });
+  const cpu::AxisExtents extents = extents_of(x.shape(), last);
+  dispatch(x.dtype(), "argmax", [&](auto at) {
+    if constexpr (at.gpu) {
+      gpu::argmax(extents, at(x), y.device_data<std::int32_t>(), at.stream());
+    } else {
+      cpu::argmax(extents, at(x), y.data<std::int32_t>());
+    }
+  });
   return y;
 }
 

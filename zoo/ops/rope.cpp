@@ -1,6 +1,7 @@
 #include "zoo/cpu/rope.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/rope.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -50,8 +51,12 @@ class Rope final : public FusedOp {
                                    .heads = x.dim(-2),
                                    .pairs = x.dim(-1) / 2};
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      cpu::rope(extents, x.data<T>(), cosines.data<T>(), sines.data<T>(), interleaved_, inverse, y.data<T>());
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::rope(extents, at(x), at(cosines), at(sines), interleaved_, inverse, at(y), at.stream());
+      } else {
+        cpu::rope(extents, at(x), at(cosines), at(sines), interleaved_, inverse, at(y));
+      }
     });
     return y;
   }

@@ -6,7 +6,8 @@
 #include <utility>
 
 #include "zoo/core/error.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/shape.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -21,7 +22,18 @@ Tensor strided_copy_of(const Tensor& x, const Shape& shape, const cpu::Strides& 
   return result;
 }
 
+// Elements of four bytes, whatever they are.
+Tensor strided_copy_on_gpu(const Tensor& x, const Shape& shape, const cpu::Strides& strides) {
+  Tensor result = Tensor::empty(shape, x.dtype());
+  const cpu::StridedLoops<1> loops(shape, {strides});
+  gpu::copy_strided(shape.size(), loops, words_of(x), words_of(result), gpu::engine_stream());
+  return result;
+}
+
 Tensor strided_copy(const Tensor& x, const Shape& shape, const cpu::Strides& strides) {
+  if constexpr (gpu_built) {
+    if (on_gpu() && x.dtype() != DType::f64) return strided_copy_on_gpu(x, shape, strides);
+  }
   switch (x.dtype()) {
     case DType::f32:
       return strided_copy_of<float>(x, shape, strides);

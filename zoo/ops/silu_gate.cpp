@@ -1,7 +1,8 @@
 #include "zoo/cpu/silu_gate.h"
 
 #include "zoo/core/error.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/silu_gate.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -19,8 +20,13 @@ class SiluGate final : public FusedOp {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor &y = inputs[0], &z = inputs[1];
     Tensor result = Tensor::empty(y.shape(), y.dtype());
-    with_real_type(y.dtype(), name(),
-                   [&]<typename T>(T) { cpu::silu_gate(y.data<T>(), z.data<T>(), result.data<T>(), y.size()); });
+    dispatch(y.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::silu_gate(at(y), at(z), at(result), y.size(), at.stream());
+      } else {
+        cpu::silu_gate(at(y), at(z), at(result), y.size());
+      }
+    });
     return {result};
   }
 
@@ -31,10 +37,13 @@ class SiluGate final : public FusedOp {
     for (std::size_t i = 0; i < 2; ++i) {
       if (executed.needs(i)) grads[i] = Tensor::empty(y.shape(), y.dtype());
     }
-    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
-      cpu::silu_gate_backward(y.data<T>(), z.data<T>(), grad.data<T>(),
-                              grads[0].defined() ? grads[0].data<T>() : nullptr,
-                              grads[1].defined() ? grads[1].data<T>() : nullptr, y.size());
+    dispatch(y.dtype(), name(), [&](auto at) {
+      auto *dy = at.if_defined(grads[0]), *dz = at.if_defined(grads[1]);
+      if constexpr (at.gpu) {
+        gpu::silu_gate_backward(at(y), at(z), at(grad), dy, dz, y.size(), at.stream());
+      } else {
+        cpu::silu_gate_backward(at(y), at(z), at(grad), dy, dz, y.size());
+      }
     });
     return grads;
   }

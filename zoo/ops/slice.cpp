@@ -1,6 +1,7 @@
 #include "zoo/core/error.h"
 #include "zoo/cpu/shape.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/shape.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -24,9 +25,17 @@ std::byte* at(const Tensor& x, std::size_t bytes) {
 }
 
 // Copies elements [from_begin, from_begin + count) along an axis of `from` to those from to_begin of `to`.
-void copy_along(const Tensor& from, std::int64_t from_begin, const Tensor& to, std::int64_t to_begin,
-                std::int64_t count, int axis) {
+void copy_along(const Tensor& from, std::int64_t from_begin, Tensor& to, std::int64_t to_begin, std::int64_t count,
+                int axis) {
   const AxisView view(from.shape(), axis, from.dtype());
+  if constexpr (gpu_built) {
+    if (on_gpu() && from.dtype() != DType::f64) {
+      const auto words = [&](std::int64_t runs) { return runs * static_cast<std::int64_t>(view.run / 4); };
+      gpu::copy_runs(words_of(from) + words(from_begin), words(from.dim(axis)), words_of(to) + words(to_begin),
+                     words(to.dim(axis)), words(count), view.outer, gpu::engine_stream());
+      return;
+    }
+  }
   const auto bytes = [&](std::int64_t runs) { return static_cast<std::size_t>(runs) * view.run; };
   cpu::copy_runs(at(from, bytes(from_begin)), bytes(from.dim(axis)), at(to, bytes(to_begin)), bytes(to.dim(axis)),
                  bytes(count), view.outer);
@@ -40,7 +49,7 @@ class Slice final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     if (axis_ == 0) return {x.rows(begin_, end_ - begin_)};  // shares x's memory
-    const Tensor result = Tensor::empty(x.shape().with(axis_, end_ - begin_), x.dtype());
+    Tensor result = Tensor::empty(x.shape().with(axis_, end_ - begin_), x.dtype());
     copy_along(x, begin_, result, 0, end_ - begin_, axis_);
     return {result};
   }
@@ -62,7 +71,7 @@ class Pad final : public Op {
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
-    const Tensor result = Tensor::zeros(x.shape().with(axis_, before_ + x.dim(axis_) + after_), x.dtype());
+    Tensor result = Tensor::zeros(x.shape().with(axis_, before_ + x.dim(axis_) + after_), x.dtype());
     copy_along(x, 0, result, before_, x.dim(axis_), axis_);
     return {result};
   }
@@ -85,7 +94,7 @@ class Concat final : public Op {
   Tensors forward(std::span<const Tensor> inputs) override {
     std::int64_t extent = 0;
     for (const Tensor& part : inputs) extent += part.dim(axis_);
-    const Tensor result = Tensor::empty(inputs[0].shape().with(axis_, extent), inputs[0].dtype());
+    Tensor result = Tensor::empty(inputs[0].shape().with(axis_, extent), inputs[0].dtype());
     std::int64_t done = 0;
     for (const Tensor& part : inputs) {
       copy_along(part, 0, result, done, part.dim(axis_), axis_);

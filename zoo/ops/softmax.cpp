@@ -1,6 +1,7 @@
 #include "zoo/cpu/softmax.h"
 
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/softmax.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
 
@@ -34,11 +35,14 @@ class Softmax final : public FusedOp {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& x = inputs[0];
     Tensor y = Tensor::empty(x.shape(), x.dtype());
-    with_real_type(x.dtype(), name(), [&]<typename T>(T) {
-      constexpr auto kernel = [](auto... arguments) {
-        logarithm ? cpu::log_softmax(arguments...) : cpu::softmax(arguments...);
-      };
-      kernel(x.data<T>(), rows_of(x), x.dim(-1), y.data<T>());
+    dispatch(x.dtype(), name(), [&](auto at) {
+      const std::int64_t rows = rows_of(x), count = x.dim(-1);
+      if constexpr (at.gpu) {
+        (logarithm ? gpu::log_softmax : gpu::softmax)(at(x), rows, count, at(y), at.stream());
+      } else {
+        using T = typename decltype(at)::Real;
+        (logarithm ? cpu::log_softmax<T> : cpu::softmax<T>)(at(x), rows, count, at(y));
+      }
     });
     return {y};
   }
@@ -47,11 +51,15 @@ class Softmax final : public FusedOp {
     const Tensor& y = executed.outputs[0];
     const Tensor grad = executed.output_grad();
     Tensor result = Tensor::empty(y.shape(), y.dtype());
-    with_real_type(y.dtype(), name(), [&]<typename T>(T) {
-      constexpr auto kernel = [](auto... arguments) {
-        logarithm ? cpu::log_softmax_backward(arguments...) : cpu::softmax_backward(arguments...);
-      };
-      kernel(y.data<T>(), static_cast<const T*>(grad.data<T>()), rows_of(y), y.dim(-1), result.data<T>());
+    dispatch(y.dtype(), name(), [&](auto at) {
+      const std::int64_t rows = rows_of(y), count = y.dim(-1);
+      if constexpr (at.gpu) {
+        (logarithm ? gpu::log_softmax_backward : gpu::softmax_backward)(at(y), at(grad), rows, count, at(result),
+                                                                        at.stream());
+      } else {
+        using T = typename decltype(at)::Real;
+        (logarithm ? cpu::log_softmax_backward<T> : cpu::softmax_backward<T>)(at(y), at(grad), rows, count, at(result));
+      }
     });
     return {result};
   }

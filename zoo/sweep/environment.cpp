@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "zoo/core/device.h"
 #include "zoo/core/version.h"
 #include "zoo/cpu/isa.h"
 #include "zoo/sweep/revision.h"
@@ -48,15 +49,18 @@ nlohmann::json entry(const nlohmann::json& object, const std::string& name) {
 }  // namespace
 
 nlohmann::json describe_environment(int threads, const std::vector<std::string>& plugins, const std::string& command) {
-  return {{"zoo", version},
-          {"revision", git_revision},
-          {"compiler", compiler()},
-          {"processor", processor()},
-          {"instruction_set", isa_name()},
-          {"threads", threads},
-          {"onednn", onednn_version()},
-          {"plugins", plugins},
-          {"command", command}};
+  nlohmann::json environment = {{"zoo", version},
+                                {"revision", git_revision},
+                                {"compiler", compiler()},
+                                {"processor", processor()},
+                                {"instruction_set", isa_name()},
+                                {"threads", threads},
+                                {"onednn", onednn_version()},
+                                {"plugins", plugins},
+                                {"command", command}};
+  // Only where it is not the CPU, so that records of the CPU read as they always did.
+  if (on_gpu()) environment["device"] = device_description();
+  return environment;
 }
 
 std::vector<std::string> environment_differences(const nlohmann::json& then, const nlohmann::json& now) {

@@ -40,6 +40,22 @@ std::vector<std::pair<std::string, std::string>> quick_settings(const std::strin
 
 std::vector<Preset> make_presets() {
   std::vector<Preset> all = {
+      {.name = "smoke",
+       .description = "seconds, even on an emulated GPU: 30 steps of two layers, to see that all parts work together",
+       .settings = {.values = {{"layers", "attention,linear_attention"},
+                               {"layer-option", "attention.positions=learned"},
+                               {"d-model", "32"},
+                               {"lr", "0.004"},
+                               {"seeds", "0"},
+                               {"vocab-size", "64"},
+                               {"seq-len", "16"},
+                               {"kv-pairs", "2"},
+                               {"train-examples", "240"},
+                               {"test-examples", "32"},
+                               {"batch-size", "16"},
+                               {"backbone-option", "initial_scale=8"},  // as in quick
+                               {"embedding-dropout", "0"},
+                               {"epochs", "2"}}}},
       {.name = "quick",
        .description = "minutes on a laptop: attention solves recall at T 64, a fixed state of the same width does not",
        .settings = {.values = quick_settings("attention,linear_attention,mamba,ttt_linear")}},

@@ -13,12 +13,8 @@ void copy(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, St
   cuda::check(cudaMemcpyAsync(to, from, bytes, kind, stream.state().stream), "copying");
 }
 
-}  // namespace
-
-void* device_allocate(std::size_t bytes, const char* file, unsigned line) {
-  if (bytes == 0) return nullptr;
-  void* memory = nullptr;
-  const cudaError_t status = cudaMalloc(&memory, bytes);
+// What an allocation of CUDA gave, where it did not fail for want of memory.
+void* checked(cudaError_t status, void* memory, std::size_t bytes, const char* file, unsigned line) {
   if (status == cudaErrorMemoryAllocation) {
     cudaGetLastError();  // a failed allocation leaves the device in order: the error must not meet a later call
     std::size_t free = 0;
@@ -29,6 +25,22 @@ void* device_allocate(std::size_t bytes, const char* file, unsigned line) {
   }
   cuda::check(status, "allocating device memory");
   return memory;
+}
+
+}  // namespace
+
+void* device_allocate(std::size_t bytes, const char* file, unsigned line) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t status = cudaMalloc(&memory, bytes);
+  return checked(status, memory, bytes, file, line);
+}
+
+void* unified_allocate(std::size_t bytes, const char* file, unsigned line) {
+  if (bytes == 0) return nullptr;
+  void* memory = nullptr;
+  const cudaError_t status = cudaMallocManaged(&memory, bytes);
+  return checked(status, memory, bytes, file, line);
 }
 
 void device_free(void* memory) {

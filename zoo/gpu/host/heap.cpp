@@ -62,7 +62,8 @@ void* Heap::allocate(std::size_t bytes, const char* file, unsigned line) {
     used_ += pages_bytes;
   }
   const Access access(*this);
-  if (accesses_ > 1) protect(PROT_READ | PROT_WRITE);  // of pages used for the first time
+  // Pages used for the first time, where the others can be touched already.
+  if (accesses_ > 1 && mprotect(pages, pages_bytes, PROT_READ | PROT_WRITE) != 0) throw std::bad_alloc();
   const Allocation allocation = {bytes, pages_bytes, file, line, false};
   allow_access(pages, pages_bytes);
   std::memset(pages + red_zone_bytes, 0xff, bytes);
@@ -171,9 +172,10 @@ std::vector<DeviceAllocation> Heap::live() const {
   return result;
 }
 
+// Never destroyed: tensors with static storage may outlive any order of destruction.
 Heap& heap() {
-  static Heap instance;
-  return instance;
+  static Heap* instance = new Heap;
+  return *instance;
 }
 
 }  // namespace zoo::gpu::host

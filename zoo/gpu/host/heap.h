@@ -32,6 +32,8 @@ class Heap {
   std::string take_damage();
   std::vector<DeviceAllocation> live() const;
   std::size_t bytes_in_use() const { return bytes_in_use_; }
+  /// Live or watched, of whose surroundings take_damage() reads some hundred bytes each.
+  std::size_t allocations() const { return allocations_.size(); }
 
   /// While one lives the memory can be touched.
   class Access {

@@ -14,14 +14,15 @@ namespace host {
 
 namespace {
 
+// Never destroyed, as the heap.
 std::vector<Stream::State*>& streams() {
-  static std::vector<Stream::State*> all;
-  return all;
+  static auto* all = new std::vector<Stream::State*>;
+  return *all;
 }
 
 std::exception_ptr& kept_fault() {
-  static std::exception_ptr fault;
-  return fault;
+  static auto* fault = new std::exception_ptr;
+  return *fault;
 }
 
 bool can_begin(const Stream::State* stream) {
@@ -80,8 +81,8 @@ void throw_kept_fault() {
 }  // namespace
 
 std::recursive_mutex& device_mutex() {
-  static std::recursive_mutex mutex;
-  return mutex;
+  static auto* mutex = new std::recursive_mutex;
+  return *mutex;
 }
 
 void enqueue(Stream& stream, Operation operation) {

@@ -1,0 +1,44 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+
+#include "zoo/core/device.h"
+
+namespace zoo {
+
+/// What the engine asks of a device that is not the CPU. Its memory can be read and written by the host too, once the
+/// kernels that touch it are done.
+class Accelerator {
+ public:
+  virtual ~Accelerator() = default;
+  virtual std::string name() const = 0;
+
+  /// Memory for a tensor, of at least a byte. Throws Error with the bytes asked for and free when there is not enough.
+  virtual void* allocate(std::size_t bytes) = 0;
+  virtual void free(void* block, std::size_t bytes) noexcept = 0;
+  /// How many bytes of a block its owner may use, who asked for `bytes`.
+  virtual std::size_t block_bytes(std::size_t bytes) const = 0;
+
+  /// Done in the order of the kernels; the host does not wait.
+  virtual void set_to_zero(void* memory, std::size_t bytes) = 0;
+  virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// Waits for all kernels. Throws what they did wrong.
+  virtual void wait() = 0;
+};
+
+/// The GPU, in builds that have one (zoo/gpu/engine.cpp). Throws Error when it cannot be used.
+std::unique_ptr<Accelerator> make_accelerator();
+
+/// The GPU in use. on_gpu() must be true.
+Accelerator& accelerator();
+
+namespace detail {
+/// Says that kernels are given to the GPU, for which the next access of the host waits.
+void kernels_given();
+/// Says that there is a tensor: from here on the device stays what it is.
+void tensors_exist();
+}  // namespace detail
+
+}  // namespace zoo

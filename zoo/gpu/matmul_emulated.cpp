@@ -1,0 +1,10 @@
+#include "zoo/gpu/matmul.h"
+
+namespace zoo::gpu {
+
+void matmul(const cpu::MatmulShape& shape, const float* a, const float* b, const float* bias, float* c,
+            Stream& stream) {
+  matmul_tiled(shape, a, b, bias, c, stream);
+}
+
+}  // namespace zoo::gpu

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+#include <utility>
+
+#include "zoo/core/device.h"
+#include "zoo/core/tensor.h"
+#include "zoo/gpu/engine.h"
+#include "zoo/ops/dtypes.h"
+
+namespace zoo::ops {
+
+/// Kernels of the CPU on elements of type T: at(x) are x's elements.
+template <typename T>
+struct AtCpu {
+  using Real = T;
+  static constexpr bool gpu = false;
+
+  T* operator()(Tensor& x) const { return x.data<T>(); }
+  const T* operator()(const Tensor& x) const { return x.data<T>(); }
+  /// nullptr where the tensor is undefined.
+  T* if_defined(Tensor& x) const { return x.defined() ? x.data<T>() : nullptr; }
+  const T* if_defined(const Tensor& x) const { return x.defined() ? x.data<T>() : nullptr; }
+  /// Elements of another type; nullptr where the tensor is undefined.
+  template <typename Other>
+  const Other* of(const Tensor& x) const {
+    return x.defined() ? x.data<Other>() : nullptr;
+  }
+  template <typename Other>
+  Other* into(Tensor& x) const {
+    return x.data<Other>();
+  }
+};
+
+/// Kernels of the GPU on float32, given to stream(): at(x) are x's elements, which nobody waits for.
+struct AtGpu {
+  using Real = float;
+  static constexpr bool gpu = true;
+
+  float* operator()(Tensor& x) const { return x.device_data<float>(); }
+  const float* operator()(const Tensor& x) const { return x.device_data<float>(); }
+  float* if_defined(Tensor& x) const { return x.defined() ? x.device_data<float>() : nullptr; }
+  const float* if_defined(const Tensor& x) const { return x.defined() ? x.device_data<float>() : nullptr; }
+  template <typename Other>
+  const Other* of(const Tensor& x) const {
+    return x.defined() ? x.device_data<Other>() : nullptr;
+  }
+  template <typename Other>
+  Other* into(Tensor& x) const {
+    return x.device_data<Other>();
+  }
+  gpu::Stream& stream() const { return gpu::engine_stream(); }
+};
+
+/// Calls body(at), whose one source fills the structs of kernels for the device where the tensors are: with AtGpu for
+/// float32 on a GPU where `has_gpu_kernel`, with AtCpu<float> or AtCpu<double> otherwise; `if constexpr (at.gpu)` tells
+/// them apart. Throws Error naming the op for another dtype.
+template <typename Body>
+decltype(auto) dispatch(DType dtype, std::string_view op, const Body& body, bool has_gpu_kernel = true) {
+  if constexpr (gpu_built) {
+    if (on_gpu() && has_gpu_kernel && dtype == DType::f32) return body(AtGpu{});
+  }
+  return with_real_type(dtype, op, [&](auto zero) -> decltype(auto) { return body(AtCpu<decltype(zero)>{}); });
+}
+
+/// The elements of a tensor of f32 or i32 for kernels of the GPU that move them without looking at them.
+inline const std::uint32_t* words_of(const Tensor& x) {
+  const void* elements = x.dtype() == DType::i32 ? static_cast<const void*>(x.device_data<std::int32_t>())
+                                                 : static_cast<const void*>(x.device_data<float>());
+  return static_cast<const std::uint32_t*>(elements);
+}
+inline std::uint32_t* words_of(Tensor& x) {
+  return const_cast<std::uint32_t*>(words_of(std::as_const(x)));
+}
+
+}  // namespace zoo::ops
