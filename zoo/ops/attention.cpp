@@ -64,7 +64,7 @@ class Attention final : public FusedOp {
     count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
     return dispatch(
         q.dtype(), name(),
-        [&](auto at) -> Tensors {
+        [&](auto at) {
           if constexpr (at.gpu) {
             return forward_on_gpu(at, inputs);
           } else {
@@ -76,7 +76,7 @@ class Attention final : public FusedOp {
             } else {
               cpu::attention_forward(sizes_, pointers(at, inputs), outputs);
             }
-            return {y, log_sum};
+            return Tensors{y, log_sum};
           }
         },
         has_gpu_kernel());
