@@ -1,5 +1,6 @@
 #include "zoo/check/answer.h"
 #include "zoo/check/checks.h"
+#include "zoo/core/device.h"
 
 namespace zoo::check {
 
@@ -44,7 +45,9 @@ void check_precision(const Trial& trial, Verdict& verdict) {
 }
 
 void check_devices(const Trial&, Verdict& verdict) {
-  verdict.skip("this build computes on the CPU alone");
+  verdict.skip(on_gpu()    ? "float32 runs on the GPU and float64 on the CPU: the check precision has compared them"
+               : gpu_built ? "a process has one device: ask again with --device gpu"
+                           : "this build computes on the CPU alone");
 }
 
 }  // namespace zoo::check
