@@ -176,11 +176,15 @@ TEST_F(Sweeps, StatesAreMatchedAtGivenWidths) {
                                         "--d-model", "32", "--train-examples", "64", "--test-examples", "16",
                                         "--epochs", "1", "--store", store(), "--out", directory_ / "out"});
   ASSERT_EQ(result.exit_code, 0) << result.error;
+  // What was chosen is shown.
+  EXPECT_THAT(result.error + result.output,
+              AllOf(HasSubstr("attention (window=9) d_model 32"), HasSubstr("gla (expand_k="),
+                    HasSubstr("mamba (state="), HasSubstr("rwkv4 (hidden=")));
   EXPECT_EQ(runs().size(), 4U);
   for (const zoo::Run& run : runs()) {
     EXPECT_EQ(run.spec.axes.at("d_model"), 32);
     // A key and a value of attention are 256 bytes a block, what the other options change by is less.
-    EXPECT_NEAR(run.summary.at("state_bytes").get<double>(), 4096, 256) << run.spec.subject;
+    EXPECT_NEAR(run.slices.at(0).state_bytes, 4096, 256) << run.spec.subject;
   }
 }
 

@@ -297,6 +297,25 @@ std::vector<RunEstimate> estimate_runs(const std::vector<RunSpec>& runs,
                    fmt::join(problems, "\n  "));
 }
 
+namespace {
+
+// " (state=3)" where the option that sets how large the state is was chosen or given; --match state chooses it.
+std::string state_text(const json& subject) {
+  std::vector<std::string> texts;
+  for (const auto& [key, options] : subject.at("layer_options").items()) {
+    const LayerEntry* entry = layer_registry().find(key.substr(0, key.find('#')));
+    if (entry == nullptr) continue;
+    for (const OptionSpec& option : entry->options.specs()) {
+      if (!option.sets_state || !options.contains(option.name)) continue;
+      const json& value = options.at(option.name);
+      if (value != option.default_value) texts.push_back(fmt::format("{}={}", option.name, value.dump()));
+    }
+  }
+  return texts.empty() ? "" : fmt::format(" ({})", fmt::join(texts, ", "));
+}
+
+}  // namespace
+
 std::string describe_cell(const RunSpec& spec) {
   return describe_parts(spec.axes.at("cell").at("train"));
 }
@@ -311,9 +330,11 @@ std::vector<std::string> describe_runs(const std::vector<RunSpec>& specs) {
   std::vector<std::string> names;
   for (const RunSpec& spec : specs) {
     const std::string cell = describe_cell(spec);
-    names.push_back(fmt::format("{} d_model {} lr {:.4g} seed {}{}{}", named[place.at(spec.subject.dump())].label,
-                                width_of(spec), spec.axes.at("lr").get<double>(),
-                                spec.axes.at("seed").get<std::int64_t>(), cell.empty() ? "" : " ", cell));
+    const report::Subject& subject = named[place.at(spec.subject.dump())];
+    const std::string state = subject.label == subject.layer ? state_text(spec.subject) : "";
+    names.push_back(fmt::format("{}{} d_model {} lr {:.4g} seed {}{}{}", subject.label, state, width_of(spec),
+                                spec.axes.at("lr").get<double>(), spec.axes.at("seed").get<std::int64_t>(),
+                                cell.empty() ? "" : " ", cell));
   }
   return names;
 }
