@@ -12,6 +12,8 @@
 #include "runners/arguments.h"
 #include "runners/bench.h"
 #include "zoo/bench/layer_report.h"
+#include "zoo/bench/roofline.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
@@ -30,6 +32,7 @@ struct Request {
   std::vector<std::string> layers;
   std::map<std::string, nlohmann::json> layer_options;
   LayerBenchmark benchmark;
+  bool model_only = false;
   bool json = false;
   std::optional<std::filesystem::path> out;
 };
@@ -47,8 +50,11 @@ po::options_description named_options() {
       ("batch-size", text(), "sequences in a batch (4)")                                                     //
       ("positions", text(), "where decoding is timed (100, and 100000 for layers whose state is constant)")  //
       ("seconds", text(), "least time for each quantity (0.5); each is done three times at least")           //
-      ("json", po::bool_switch(), "print one JSON object")                                                   //
-      ("out", text(), "folder for layers.html, with plots, and layers.json")                                 //
+      ("model-only", po::bool_switch(),
+       "FLOPs and bytes of each op, and the time that a H100 and an A100 "
+       "need for them at least; nothing is timed")                            //
+      ("json", po::bool_switch(), "print one JSON object")                    //
+      ("out", text(), "folder for layers.html, with plots, and layers.json")  //
       ("help", po::bool_switch(), "this text");
   return options;
 }
@@ -116,6 +122,12 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
     if (benchmark.seconds < 0) throw UsageError("--seconds is {}; it must not be negative", benchmark.seconds);
   }
   refuse_absurd(benchmark);
+  request.model_only = values["model-only"].as<bool>();
+  for (const char* name : {"positions", "seconds", "out"}) {
+    if (request.model_only && values.contains(name)) {
+      throw UsageError("--model-only times nothing and writes no page; leave out --{}", name);
+    }
+  }
   request.json = values["json"].as<bool>();
   if (values.contains("out")) {
     request.out = values["out"].as<std::string>();
@@ -167,13 +179,28 @@ LayerReport measure(const Request& request) {
   return report;
 }
 
+// What is counted does not depend on the device, and the CPU is the quickest here.
+int print_model(const Request& request) {
+  std::vector<LayerRoofline> layers;
+  for (const std::string& name : request.layers) {
+    const LayerMeter meter(find_layer_entry(name), options_of(request, name), request.benchmark);
+    for (const std::int64_t length : request.benchmark.seq_len) {
+      layers.push_back(make_roofline(name, length, meter.profile_step(length)));
+    }
+  }
+  fmt::print("{}", request.json ? as_json(layers).dump(2) + "\n" : as_text(layers));
+  return 0;
+}
+
 int run(std::span<const std::string> arguments) {
   const std::optional<Request> request = parse(arguments);
   if (!request) {
     fmt::print("{}", help());
     return 0;
   }
+  if (request->model_only) set_device(Device::cpu);
   try_all(*request);
+  if (request->model_only) return print_model(*request);
   if (request->out) {
     std::error_code error;
     std::filesystem::create_directories(*request->out, error);

@@ -124,5 +124,44 @@ TEST(BenchLayers, Help) {
   EXPECT_THAT(result.output, AllOf(HasSubstr("--positions"), HasSubstr("Peak memory")));
 }
 
+TEST(BenchLayers, TheModelIsCalculatedFromWhatTheOpsDo) {
+  const ProcessResult result = run_zoo({"bench", "layers", "--model-only", "--layers", "linear_attention,attention",
+                                        "--d-model", "64", "--batch-size", "2", "--seq-len", "128", "--json"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const json model = json::parse(result.output);
+  EXPECT_TRUE(model["calculated"]);
+  ASSERT_EQ(model["layers"].size(), 2U);
+  for (const json& layer : model["layers"]) {
+    const std::string name = layer["name"];
+    double products = 0;
+    bool backward = false;
+    for (const json& op : layer["ops"]) {
+      products += op["flops"].get<double>();
+      backward |= op["pass"] == "backward" && op["bytes"] > 0;
+      ASSERT_EQ(op["least"].size(), 2U);
+      for (std::size_t i = 0; i < 2; ++i) {
+        const json& device = model["devices"][i];
+        const double memory = op["bytes"].get<double>() / device["memory_bytes_per_second"].get<double>();
+        const double arithmetic = op["flops"].get<double>() / device["float32_flops_per_second"].get<double>();
+        EXPECT_EQ(op["least"][i]["float32_seconds"], std::max(memory, arithmetic));
+        EXPECT_EQ(op["least"][i]["binds"], memory >= arithmetic ? "memory" : "arithmetic");
+      }
+      if (op["name"] == name && op["pass"] == "forward") {
+        // q, k and v in, y and one number a token out: five tensors at least.
+        EXPECT_GE(op["bytes"], 4 * 2 * 128 * 64 * sizeof(float)) << name;
+        EXPECT_LE(op["bytes"], 6 * 2 * 128 * 64 * sizeof(float)) << name;
+      }
+    }
+    EXPECT_TRUE(backward) << name;
+    EXPECT_GT(products, 3 * 4 * 2.0 * (2 * 128) * 64 * 64) << name << ": four projections, forward and backward";
+  }
+  const ProcessResult text = run_zoo({"bench", "layers", "--model-only", "--layers", "attention", "--seq-len", "64"});
+  EXPECT_THAT(text.output,
+              AllOf(HasSubstr("Calculated, not measured"), HasSubstr("attention, T 64"), HasSubstr("sum")));
+  const ProcessResult wrong = run_zoo({"bench", "layers", "--model-only", "--seconds", "1"});
+  EXPECT_EQ(wrong.exit_code, 2);
+  EXPECT_THAT(wrong.error, HasSubstr("leave out --seconds"));
+}
+
 }  // namespace
 }  // namespace zoo::test

@@ -80,5 +80,24 @@ TEST(Profile, OnlyItsOwnThreadAndLifeAreSeen) {
   EXPECT_THAT(outer.entries(), ElementsAre(testing::Field(&Profile::Entry::name, "outer")));
 }
 
+TEST(Profile, BytesAreThoseOfWhatAKernelReadsAndMakes) {
+  const Tensor a = Tensor::full({4, 3}, 1).variable();
+  const Tensor b = Tensor::full({3, 2}, 1).variable();
+  const Profile profile;
+  const Tensor product = ops::reshape(ops::matmul(a, b), {8});
+  const auto forward = profile.entries();
+  EXPECT_EQ(entry_of(forward, "matmul", "forward").bytes, sizeof(float) * (12 + 6 + 8));
+  EXPECT_EQ(entry_of(forward, "reshape", "forward").bytes, 0) << "nothing moves";
+  ops::matmul(a, ops::reshape(a, {3, 4}));
+  EXPECT_EQ(entry_of(profile.entries(), "matmul", "forward").bytes, sizeof(float) * (26 + 12 + 16))
+      << "what is read twice lies in one place";
+  // The gradient of a product is two products, which count for themselves.
+  const Tensors inputs = {a, b};
+  grad(ops::sum(product), inputs);
+  const auto both = profile.entries();
+  EXPECT_EQ(entry_of(both, "matmul", "backward").bytes, 0);
+  EXPECT_EQ(entry_of(both, "matmul", "forward").bytes, sizeof(float) * (54 + (8 + 6 + 12) + (8 + 12 + 6)));
+}
+
 }  // namespace
 }  // namespace zoo

@@ -145,6 +145,19 @@ DecodeSpeed LayerMeter::measure_decoding(std::int64_t position) const {
           .system_allocations = pool_statistics().system_allocations - allocations};
 }
 
+std::vector<Profile::Entry> LayerMeter::profile_step(std::int64_t seq_len) const {
+  const Shape shape{benchmark_.batch_size, seq_len, benchmark_.d_model};
+  const Tensor x = draw(shape, "bench/x").variable();
+  const Tensor dy = draw(shape, "bench/dy");
+  Tensors wanted = {x};
+  for (const Parameter& parameter : single_.parameters) wanted.push_back(parameter.value());
+  const Profile profile;
+  State state = single_.layer->initial_state(x.dim(0));
+  const Tensor y = run(*single_.layer, x, state, trained());
+  grad(std::span(&y, 1), wanted, std::span(&dy, 1), {.create_graph = false, .release_tape = true});
+  return profile.entries();
+}
+
 double least_bytes(const LayerBenchmark& benchmark) {
   constexpr double tensors = 4;  // x, y and their gradients
   return tensors * sizeof(float) * static_cast<double>(benchmark.batch_size) *

@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "zoo/bench/sgemm_rate.h"
+#include "zoo/core/profile.h"
 #include "zoo/nn/single_layer.h"
 
 namespace zoo {
@@ -57,6 +58,8 @@ class LayerMeter {
   /// Samples the yardstick before and after.
   LayerSpeed measure(std::int64_t seq_len, SgemmRate& sgemm) const;
   DecodeSpeed measure_decoding(std::int64_t position) const;
+  /// The ops of one forward and backward pass, with what they compute and move.
+  std::vector<Profile::Entry> profile_step(std::int64_t seq_len) const;
 
  private:
   bool state_grows() const;

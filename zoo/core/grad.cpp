@@ -151,10 +151,13 @@ class Walk {
 
   Tensors run_op(const std::shared_ptr<Node>& node, std::span<const Tensor> output_grads,
                  std::span<const std::uint8_t> needed) {
-    const ProfileScope scope(node->op()->name(), "backward");
+    ProfileScope scope(node->op()->name(), "backward");
     if (!options_.create_graph) {
       const NoTape off;
-      return node->op()->backward({node->inputs(), node->outputs(), node->output_types(), output_grads, needed});
+      Tensors input_grads =
+          node->op()->backward({node->inputs(), node->outputs(), node->output_types(), output_grads, needed});
+      scope.moves({node->inputs(), node->outputs(), output_grads}, input_grads);
+      return input_grads;
     }
     // The kept outputs go back on the tape, so that a gradient of this gradient flows through them.
     Tensors outputs(node->outputs().begin(), node->outputs().end());

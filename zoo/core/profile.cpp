@@ -1,14 +1,30 @@
 #include "zoo/core/profile.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "zoo/core/flops.h"
 
 namespace zoo {
 
 namespace {
+
 thread_local Profile* current = nullptr;
+
+// Where the elements lie, without waiting for those who write them.
+const void* place_of(const Tensor& x) {
+  switch (x.dtype()) {
+    case DType::f32:
+      return x.device_data<float>();
+    case DType::f64:
+      return x.device_data<double>();
+    case DType::i32:
+      break;
+  }
+  return x.device_data<std::int32_t>();
 }
+
+}  // namespace
 
 Profile::Profile() : outer_(std::exchange(current, this)) {}
 
@@ -35,12 +51,33 @@ void Profile::enter(std::string_view name, std::string_view pass) {
   charge();
   Total& total = totals_[{std::string(name), std::string(pass)}];
   ++total.calls;
+  ++entered_;
   open_.push_back(&total);
 }
 
 void Profile::leave() {
   charge();
   open_.pop_back();
+}
+
+bool Profile::has_own_work(std::int64_t entered, double flops) {
+  charge();
+  return entered_ == entered || open_.back()->flops > flops;
+}
+
+void Profile::add_bytes(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written) {
+  std::map<const void*, double> moved;
+  for (const std::span<const Tensor> tensors : read) {
+    for (const Tensor& x : tensors) {
+      if (x.defined()) moved[place_of(x)] = static_cast<double>(x.bytes());
+    }
+  }
+  std::map<const void*, double> made;
+  for (const Tensor& x : written) {
+    if (x.defined() && moved.erase(place_of(x)) == 0) made[place_of(x)] = static_cast<double>(x.bytes());
+  }
+  moved.merge(made);
+  for (const auto& [place, bytes] : moved) open_.back()->bytes += bytes;
 }
 
 std::vector<Profile::Entry> Profile::entries() const {
@@ -51,6 +88,7 @@ std::vector<Profile::Entry> Profile::entries() const {
                        .calls = total.calls,
                        .seconds = std::chrono::duration<double>(total.time).count(),
                        .flops = total.flops,
+                       .bytes = total.bytes,
                        .device = total.device});
   }
   std::ranges::stable_sort(entries, std::greater{}, &Entry::seconds);
@@ -58,7 +96,10 @@ std::vector<Profile::Entry> Profile::entries() const {
 }
 
 ProfileScope::ProfileScope(std::string_view name, std::string_view pass) : profile_(current) {
-  if (profile_ != nullptr) profile_->enter(name, pass);
+  if (profile_ == nullptr) return;
+  profile_->enter(name, pass);
+  entered_ = profile_->entered_;
+  flops_ = profile_->open_.back()->flops;
 }
 
 }  // namespace zoo

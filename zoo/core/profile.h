@@ -2,13 +2,16 @@
 
 #include <chrono>
 #include <cstdint>
+#include <initializer_list>
 #include <map>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 #include "zoo/core/device.h"
+#include "zoo/core/tensor.h"
 
 namespace zoo {
 
@@ -28,6 +31,7 @@ class Profile {
     std::int64_t calls = 0;
     double seconds = 0;
     double flops = 0;          ///< counted meanwhile (count_flops)
+    double bytes = 0;          ///< that ops had to read and write at least (ProfileScope::moves)
     DeviceCounts device = {};  ///< what was given to the GPU meanwhile, and how often the host touched its tensors
   };
   /// What was added up so far, the longest time first.
@@ -41,15 +45,20 @@ class Profile {
     std::int64_t calls = 0;
     Clock::duration time{};
     double flops = 0;
+    double bytes = 0;
     DeviceCounts device = {};
   };
 
   void enter(std::string_view name, std::string_view pass);
   void leave();
+  // Whether the innermost scope, begun after so many scopes and FLOPs of its own, has done anything by itself.
+  bool has_own_work(std::int64_t entered, double flops);
+  void add_bytes(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written);
   // Adds what has passed since the last change of scope to the innermost one.
   void charge();
 
   Profile* outer_;
+  std::int64_t entered_ = 0;  // scopes so far
   std::map<std::pair<std::string, std::string>, Total> totals_;
   std::vector<Total*> open_;  // the scopes that have begun and not ended, innermost last
   Clock::time_point last_time_;
@@ -67,8 +76,18 @@ class ProfileScope {
   ProfileScope(const ProfileScope&) = delete;
   ProfileScope& operator=(const ProfileScope&) = delete;
 
+  /// Says what a kernel is given and what it makes, once it is done: the bytes of each tensor are added up once. A
+  /// tensor that lies where one that is read lies (a reshape, a gradient that is passed on) is not moved, and neither
+  /// of the two counts. Where other scopes were entered meanwhile and no FLOPs were counted outside of them, all of the
+  /// work was theirs, and nothing is added.
+  void moves(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written) {
+    if (profile_ != nullptr && profile_->has_own_work(entered_, flops_)) profile_->add_bytes(read, written);
+  }
+
  private:
   Profile* profile_;
+  std::int64_t entered_ = 0;  // how many scopes the profile had seen at the beginning, this one included
+  double flops_ = 0;          // and how many FLOPs of this name and pass
 };
 
 }  // namespace zoo

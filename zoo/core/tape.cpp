@@ -135,8 +135,9 @@ Tensors apply(std::unique_ptr<Op> op, std::span<const Tensor> inputs) {
   Tensors outputs;
   {
     const NoTape off;
-    const ProfileScope scope(op->name(), "forward");
+    ProfileScope scope(op->name(), "forward");
     outputs = op->forward(inputs);
+    scope.moves({inputs}, outputs);
   }
   if (!taping_now || std::ranges::none_of(inputs, &Tensor::requires_grad)) return outputs;
   const auto node = pool_shared<Node>(std::move(op), inputs, std::span<const Tensor>(outputs));
