@@ -37,7 +37,7 @@ TEST(SweepSubjects, AListOfValuesOfAnOptionMultiplies) {
   }
   EXPECT_THAT(seen, ElementsAre("1 8", "1 16", "1 0", "2 8", "2 16", "2 0"));
   EXPECT_THAT(describe_runs(runs).front(), StartsWith("attention (heads=1, window=8) d_model 32"));
-  EXPECT_THAT(describe_run(runs.front()), StartsWith("attention d_model 32"));
+  EXPECT_THAT(describe_run(runs.front()), StartsWith("attention (window=8) d_model 32"));
 }
 
 TEST(SweepSubjects, APartOfAHybridHasOptionsOfItsOwn) {
