@@ -73,4 +73,7 @@ class LlmC:
                 break
         process.kill()
         process.wait()
+        if len(times) < 2:
+            raise SystemExit(f"llm.c ended after {len(times)} steps with {process.returncode}; at 4 sequences of 1,024 "
+                             "tokens it takes 20 GB of memory")
         return self.tokens / statistics.median(times[1:])
