@@ -17,8 +17,8 @@ constexpr double visible_gap = 0.02;  // differences below this are not called a
 
 // A mean accuracy and where it stands in its table.
 struct PlacedResult {
-  const Row* row;
-  std::size_t column;
+  const Row* row = nullptr;
+  std::size_t column = 0;
 
   const Result& result() const { return row->results[column]; }
   double mean() const { return result().accuracy.mean; }
@@ -61,10 +61,10 @@ std::vector<Standing> standings(const Table& table) {
   for (std::size_t subject = 0; subject < table.subjects.size(); ++subject) {
     const std::vector<PlacedResult> places = places_of(table, subject);
     if (places.empty()) continue;
-    const auto [worst, best] = std::ranges::minmax(places, {}, &PlacedResult::mean);
+    const auto [worst, best] = std::ranges::minmax_element(places, {}, &PlacedResult::mean);
     const auto solved = std::ranges::count_if(
         places, [&](const PlacedResult& place) { return place.mean() >= solved_accuracy(table); });
-    all.push_back({table.subjects[subject].label, places.size(), static_cast<std::size_t>(solved), worst, best});
+    all.push_back({table.subjects[subject].label, places.size(), static_cast<std::size_t>(solved), *worst, *best});
   }
   return all;
 }
@@ -121,11 +121,12 @@ std::string gap_sentence(const Table& table) {
       meetings[{place.column, place.row->width}].push_back(place);
   }
   double widest = -1;
-  PlacedResult high{}, low{};
+  PlacedResult high, low;
   for (const auto& [key, places] : meetings) {
     if (places.size() < 2) continue;
-    const auto [worst, best] = std::ranges::minmax(places, {}, &PlacedResult::mean);
-    if (best.mean() - worst.mean() > widest) widest = best.mean() - worst.mean(), high = best, low = worst;
+    const auto [worst, best] = std::ranges::minmax_element(places, {}, &PlacedResult::mean);
+    const double gap = best->mean() - worst->mean();
+    if (gap > widest) widest = gap, high = *best, low = *worst;
   }
   if (widest < 0) return "";
   const std::string place = where(table, high);

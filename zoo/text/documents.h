@@ -42,8 +42,8 @@ class DocumentReader {
  public:
   struct Settings {
     std::optional<std::string> separator = {};
-    std::size_t piece_bytes = 64 * 1024;
-    std::size_t block_bytes = 1024 * 1024;
+    std::size_t piece_bytes = std::size_t{64} * 1024;
+    std::size_t block_bytes = std::size_t{1024} * 1024;
     /// Sees every file's bytes, from where reading began, in order and once; an empty block ends a file.
     std::function<void(std::size_t index, const TextFile& file, std::span<const char> block)> observe = {};
   };
