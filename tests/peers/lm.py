@@ -86,7 +86,8 @@ def main():
     parser.add_argument("--steps", type=int, default=2, help="training steps timed in a round")
     parser.add_argument("--tokens", type=int, default=48, help="tokens generated in a round")
     parser.add_argument("--llmc", help="a checkout of llm.c, https://github.com/karpathy/llm.c")
-    parser.add_argument("--only", choices=["training", "generation"])
+    parser.add_argument("--only", choices=["training", "generation", "llm.c"],
+                        help="llm.c alone takes 20 GB of memory")
     options = parser.parse_args()
 
     import torch
@@ -99,14 +100,15 @@ def main():
         print(f"{name:<28} zoo {ours:9.1f}   peer {theirs:9.1f}   ratio {ours / theirs:6.2f}{extra}", flush=True)
 
     for _ in range(options.rounds):
-        if options.only != "generation":
+        if options.only in (None, "training", "llm.c"):
             ours = zoo(options.zoo, options.threads, [*TRAIN, "--generate", "0", "--timed-steps", str(options.steps)])
             share = f"   sgemm share {ours['sgemm_share']:.2f}"
-            note("training, Llama", ours["tokens_per_second"], torch_training(options.steps), share)
+            if options.only != "llm.c":
+                note("training, Llama", ours["tokens_per_second"], torch_training(options.steps), share)
             if llmc:
                 note("training, llm.c", ours["tokens_per_second"],
                      llmc.tokens_per_second(options.threads, options.steps))
-        if options.only != "training":
+        if options.only in (None, "generation"):
             for name, kind, arguments in (("generation, GPT-2", "gpt2", []), ("generation, Mamba", "mamba", MAMBA)):
                 ours = zoo(options.zoo, options.threads,
                            ["--preset", "125m", *arguments, "--timed-steps", "0", "--generate", str(options.tokens)])

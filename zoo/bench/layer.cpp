@@ -53,6 +53,28 @@ Context trained() {
   return context;
 }
 
+// A batch through the layer and back, to the gradients of input and parameters.
+struct Pass {
+  const SingleLayer& single;
+  Tensor x;
+  Tensor dy;
+  Tensors wanted;
+
+  Pass(const SingleLayer& layer, const Shape& shape)
+      : single(layer), x(draw(shape, "bench/x").variable()), dy(draw(shape, "bench/dy")), wanted({x}) {
+    for (const Parameter& parameter : single.parameters) wanted.push_back(parameter.value());
+  }
+
+  Tensor forward() const {
+    State state = single.layer->initial_state(x.dim(0));
+    return run(*single.layer, x, state, trained());
+  }
+  Tensors step() const {
+    const Tensor y = forward();
+    return grad(std::span(&y, 1), wanted, std::span(&dy, 1), {.create_graph = false, .release_tape = true});
+  }
+};
+
 }  // namespace
 
 LayerMeter::LayerMeter(const LayerEntry& entry, const nlohmann::json& options, const LayerBenchmark& benchmark)
@@ -78,19 +100,10 @@ bool LayerMeter::state_grows() const {
 
 LayerSpeed LayerMeter::measure(std::int64_t seq_len, SgemmRate& sgemm) const {
   sgemm.sample();
-  const Shape shape{benchmark_.batch_size, seq_len, benchmark_.d_model};
-  const Tensor x = draw(shape, "bench/x").variable();
-  const Tensor dy = draw(shape, "bench/dy");
-  Tensors wanted = {x};
-  for (const Parameter& parameter : single_.parameters) wanted.push_back(parameter.value());
-  const auto forward = [&] {
-    State state = single_.layer->initial_state(x.dim(0));
-    return run(*single_.layer, x, state, trained());
-  };
-  const auto step = [&] {
-    const Tensor y = forward();
-    return grad(std::span(&y, 1), wanted, std::span(&dy, 1), {.create_graph = false, .release_tape = true});
-  };
+  const Pass pass(single_, {benchmark_.batch_size, seq_len, benchmark_.d_model});
+  const Tensor& x = pass.x;
+  const auto forward = [&] { return pass.forward(); };
+  const auto step = [&] { return pass.step(); };
 
   LayerSpeed speed{.seq_len = seq_len, .forward = {}, .step = {}, .prefill = {}, .input_bytes = x.bytes()};
   const double before = flops_counted();
@@ -146,15 +159,9 @@ DecodeSpeed LayerMeter::measure_decoding(std::int64_t position) const {
 }
 
 std::vector<Profile::Entry> LayerMeter::profile_step(std::int64_t seq_len) const {
-  const Shape shape{benchmark_.batch_size, seq_len, benchmark_.d_model};
-  const Tensor x = draw(shape, "bench/x").variable();
-  const Tensor dy = draw(shape, "bench/dy");
-  Tensors wanted = {x};
-  for (const Parameter& parameter : single_.parameters) wanted.push_back(parameter.value());
+  const Pass pass(single_, {benchmark_.batch_size, seq_len, benchmark_.d_model});
   const Profile profile;
-  State state = single_.layer->initial_state(x.dim(0));
-  const Tensor y = run(*single_.layer, x, state, trained());
-  grad(std::span(&y, 1), wanted, std::span(&dy, 1), {.create_graph = false, .release_tape = true});
+  pass.step();
   return profile.entries();
 }
 

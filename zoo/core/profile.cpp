@@ -60,12 +60,8 @@ void Profile::leave() {
   open_.pop_back();
 }
 
-bool Profile::has_own_work(std::int64_t entered, double flops) {
-  charge();
-  return entered_ == entered || open_.back()->flops > flops;
-}
-
-void Profile::add_bytes(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written) {
+void Profile::add_bytes(std::int64_t order, std::initializer_list<std::span<const Tensor>> read,
+                        std::span<const Tensor> written) {
   std::map<const void*, double> moved;
   for (const std::span<const Tensor> tensors : read) {
     for (const Tensor& x : tensors) {
@@ -73,9 +69,15 @@ void Profile::add_bytes(std::initializer_list<std::span<const Tensor>> read, std
     }
   }
   std::map<const void*, double> made;
+  bool own_work = false;
   for (const Tensor& x : written) {
-    if (x.defined() && moved.erase(place_of(x)) == 0) made[place_of(x)] = static_cast<double>(x.bytes());
+    if (!x.defined() || moved.erase(place_of(x)) > 0) continue;
+    made[place_of(x)] = static_cast<double>(x.bytes());
+    std::int64_t& maker = made_by_[place_of(x)];
+    own_work |= maker < order;
+    maker = std::max(maker, order);
   }
+  if (!own_work) return;
   moved.merge(made);
   for (const auto& [place, bytes] : moved) open_.back()->bytes += bytes;
 }
@@ -98,8 +100,7 @@ std::vector<Profile::Entry> Profile::entries() const {
 ProfileScope::ProfileScope(std::string_view name, std::string_view pass) : profile_(current) {
   if (profile_ == nullptr) return;
   profile_->enter(name, pass);
-  entered_ = profile_->entered_;
-  flops_ = profile_->open_.back()->flops;
+  order_ = profile_->entered_;
 }
 
 }  // namespace zoo

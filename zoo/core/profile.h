@@ -51,14 +51,15 @@ class Profile {
 
   void enter(std::string_view name, std::string_view pass);
   void leave();
-  // Whether the innermost scope, begun after so many scopes and FLOPs of its own, has done anything by itself.
-  bool has_own_work(std::int64_t entered, double flops);
-  void add_bytes(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written);
+  // To the innermost scope, whose number is `order`.
+  void add_bytes(std::int64_t order, std::initializer_list<std::span<const Tensor>> read,
+                 std::span<const Tensor> written);
   // Adds what has passed since the last change of scope to the innermost one.
   void charge();
 
   Profile* outer_;
-  std::int64_t entered_ = 0;  // scopes so far
+  std::int64_t entered_ = 0;                     // scopes so far
+  std::map<const void*, std::int64_t> made_by_;  // the number of the scope that made what lies there
   std::map<std::pair<std::string, std::string>, Total> totals_;
   std::vector<Total*> open_;  // the scopes that have begun and not ended, innermost last
   Clock::time_point last_time_;
@@ -78,16 +79,15 @@ class ProfileScope {
 
   /// Says what a kernel is given and what it makes, once it is done: the bytes of each tensor are added up once. A
   /// tensor that lies where one that is read lies (a reshape, a gradient that is passed on) is not moved, and neither
-  /// of the two counts. Where other scopes were entered meanwhile and no FLOPs were counted outside of them, all of the
-  /// work was theirs, and nothing is added.
+  /// of the two counts. Where all that is made was made in scopes that were entered meanwhile, the work was theirs, and
+  /// nothing is added.
   void moves(std::initializer_list<std::span<const Tensor>> read, std::span<const Tensor> written) {
-    if (profile_ != nullptr && profile_->has_own_work(entered_, flops_)) profile_->add_bytes(read, written);
+    if (profile_ != nullptr) profile_->add_bytes(order_, read, written);
   }
 
  private:
   Profile* profile_;
-  std::int64_t entered_ = 0;  // how many scopes the profile had seen at the beginning, this one included
-  double flops_ = 0;          // and how many FLOPs of this name and pass
+  std::int64_t order_ = 0;  // its number among the scopes of the profile
 };
 
 }  // namespace zoo

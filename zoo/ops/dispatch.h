@@ -11,45 +11,44 @@
 
 namespace zoo::ops {
 
-/// Kernels of the CPU on elements of type T: at(x) are x's elements.
-template <typename T>
-struct AtCpu {
+/// The elements of tensors for kernels of one device, on reals of type T: at(x) are x's.
+template <typename T, bool on_the_gpu>
+class At {
+ public:
   using Real = T;
-  static constexpr bool gpu = false;
+  static constexpr bool gpu = on_the_gpu;
 
-  T* operator()(Tensor& x) const { return x.data<T>(); }
-  const T* operator()(const Tensor& x) const { return x.data<T>(); }
+  T* operator()(Tensor& x) const { return elements<T>(x); }
+  const T* operator()(const Tensor& x) const { return elements<T>(x); }
   /// nullptr where the tensor is undefined.
-  T* if_defined(Tensor& x) const { return x.defined() ? x.data<T>() : nullptr; }
-  const T* if_defined(const Tensor& x) const { return x.defined() ? x.data<T>() : nullptr; }
+  T* if_defined(Tensor& x) const { return x.defined() ? elements<T>(x) : nullptr; }
+  const T* if_defined(const Tensor& x) const { return x.defined() ? elements<T>(x) : nullptr; }
   /// Elements of another type; nullptr where the tensor is undefined.
   template <typename Other>
   const Other* of(const Tensor& x) const {
-    return x.defined() ? x.data<Other>() : nullptr;
+    return x.defined() ? elements<Other>(x) : nullptr;
   }
   template <typename Other>
   Other* into(Tensor& x) const {
-    return x.data<Other>();
+    return elements<Other>(x);
+  }
+
+ private:
+  template <typename E, typename AnyTensor>
+  static auto elements(AnyTensor& x) {
+    if constexpr (gpu) {
+      return x.template device_data<E>();
+    } else {
+      return x.template data<E>();
+    }
   }
 };
 
-/// Kernels of the GPU on float32, given to stream(): at(x) are x's elements, which nobody waits for.
-struct AtGpu {
-  using Real = float;
-  static constexpr bool gpu = true;
+template <typename T>
+using AtCpu = At<T, false>;
 
-  float* operator()(Tensor& x) const { return x.device_data<float>(); }
-  const float* operator()(const Tensor& x) const { return x.device_data<float>(); }
-  float* if_defined(Tensor& x) const { return x.defined() ? x.device_data<float>() : nullptr; }
-  const float* if_defined(const Tensor& x) const { return x.defined() ? x.device_data<float>() : nullptr; }
-  template <typename Other>
-  const Other* of(const Tensor& x) const {
-    return x.defined() ? x.device_data<Other>() : nullptr;
-  }
-  template <typename Other>
-  Other* into(Tensor& x) const {
-    return x.device_data<Other>();
-  }
+/// Kernels of the GPU on float32, given to stream(); nobody waits for the elements.
+struct AtGpu : At<float, true> {
   gpu::Stream& stream() const { return gpu::engine_stream(); }
 };
 

@@ -90,20 +90,8 @@ class Search {
   const std::function<RunEstimate(const RunSpec&)>& estimate_;
 };
 
-// The option that sets how large the state is, and which layer of the subject's has it.
-struct StateOption {
-  std::string key;  ///< in the subject's layer_options: "mamba", "attention#2"
-  OptionSpec spec;
-};
-
-StateOption state_option_of(const nlohmann::json& subject) {
-  std::vector<StateOption> all;
-  for (const auto& [key, options] : subject.at("layer_options").items()) {
-    const LayerEntry& entry = layer_registry().get(key.substr(0, key.find('#')));
-    for (const OptionSpec& spec : entry.options.specs()) {
-      if (spec.sets_state) all.push_back({key, spec});
-    }
-  }
+StateOption only_state_option(const nlohmann::json& subject) {
+  const std::vector<StateOption> all = state_options_of(subject);
   if (all.size() == 1) return all.front();
   throw UsageError(
       "layer {} has {} options that set how large its state is at a given width, and --match state with --d-model "
@@ -145,6 +133,18 @@ Match parse_match(const std::string& text) {
   throw UsageError("--match: {}", unknown_name_message("quantity", parts[0], names));
 }
 
+std::vector<StateOption> state_options_of(const nlohmann::json& subject) {
+  std::vector<StateOption> all;
+  for (const auto& [key, options] : subject.at("layer_options").items()) {
+    const LayerEntry* entry = layer_registry().find(key.substr(0, key.find('#')));
+    if (entry == nullptr) continue;
+    for (const OptionSpec& spec : entry->options.specs()) {
+      if (spec.sets_state) all.push_back({key, spec, options.value(spec.name, spec.default_value)});
+    }
+  }
+  return all;
+}
+
 RunSpec with_matched_width(const Match& match, const RunSpec& run,
                            const std::function<RunEstimate(const RunSpec&)>& estimate) {
   const Candidates widths = {.name = "width", .step = 8, .first = 1, .last = 512};
@@ -160,7 +160,7 @@ RunSpec with_matched_width(const Match& match, const RunSpec& run,
 RunSpec with_matched_state(const Match& match, const RunSpec& run,
                            const std::function<RunEstimate(const RunSpec&)>& estimate) {
   constexpr double most = 65536;
-  const StateOption option = state_option_of(run.subject);
+  const StateOption option = only_state_option(run.subject);
   const bool whole = option.spec.type == OptionType::integer;
   Candidates numbers = {.name = "option " + option.spec.name, .step = whole ? 1.0 : 1.0 / 16};
   numbers.first = std::max<std::int64_t>(1, std::llround(std::ceil(option.spec.minimum / numbers.step)));

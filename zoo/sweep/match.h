@@ -2,8 +2,12 @@
 
 #include <cstdint>
 #include <functional>
+#include <nlohmann/json.hpp>
 #include <string>
+#include <string_view>
+#include <vector>
 
+#include "zoo/core/options.h"
 #include "zoo/train/run.h"
 
 namespace zoo {
@@ -21,6 +25,15 @@ Match parse_match(const std::string& text);
 std::string_view quantity_name(Match::Quantity quantity);
 /// What a run has of the quantity.
 double quantity_of(Match::Quantity quantity, const RunEstimate& estimate);
+
+/// An option of a subject that sets how large the state is at a given width.
+struct StateOption {
+  std::string key;  ///< whose it is, in the subject's layer_options: "mamba", "attention#2"
+  OptionSpec spec;
+  nlohmann::json value;
+};
+/// All that the subject's layers have; of a layer that is not registered none is known.
+std::vector<StateOption> state_options_of(const nlohmann::json& subject);
 
 /// The run, made of `run` by choosing its width (a multiple of 8 from 8 to 4096, moved from the axes to the subject),
 /// that is nearest to the target; widths that the layer cannot have (heads that do not divide it) are passed over. The

@@ -302,13 +302,9 @@ namespace {
 // " (state=3)" where the option that sets how large the state is was chosen or given; --match state chooses it.
 std::string state_text(const json& subject) {
   std::vector<std::string> texts;
-  for (const auto& [key, options] : subject.at("layer_options").items()) {
-    const LayerEntry* entry = layer_registry().find(key.substr(0, key.find('#')));
-    if (entry == nullptr) continue;
-    for (const OptionSpec& option : entry->options.specs()) {
-      if (!option.sets_state || !options.contains(option.name)) continue;
-      const json& value = options.at(option.name);
-      if (value != option.default_value) texts.push_back(fmt::format("{}={}", option.name, value.dump()));
+  for (const StateOption& option : state_options_of(subject)) {
+    if (option.value != option.spec.default_value) {
+      texts.push_back(fmt::format("{}={}", option.spec.name, option.value.dump()));
     }
   }
   return texts.empty() ? "" : fmt::format(" ({})", fmt::join(texts, ", "));
