@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <tuple>
@@ -30,8 +31,13 @@ struct Seeds {
   Figures validation;
   Figures test;
   int count = 0;
+  bool diverged = false;
 
   void add(const Run& run) {
+    if (run.status == RunStatus::diverged) {
+      diverged = true;
+      validation.loss = std::numeric_limits<double>::infinity();
+    }
     for (const SliceResult& slice : run.slices) {
       Figures& sum = slice.split == "test" ? test : validation;
       sum.class_accuracy += slice.metrics.value("class_accuracy", slice.accuracy);
@@ -48,13 +54,16 @@ struct Seeds {
 struct Cells {
   std::map<json, std::map<json, Seeds>> variants;  // by cell, by learning rate and weight decay
   bool complete = true;
+  bool diverged = false;  // a run that the mean is of
 
-  std::optional<Figures> mean() const {
+  std::optional<Figures> mean() {
     Figures sum;
+    diverged = false;
     for (const auto& [cell, choices] : variants) {
       const auto best = std::ranges::min_element(choices, {}, [](const auto& choice) { return choice.second.rank(); });
       sum.class_accuracy += best->second.test.class_accuracy / best->second.count;
       sum.accuracy += best->second.test.accuracy / best->second.count;
+      diverged = diverged || best->second.diverged;
     }
     if (variants.empty()) return std::nullopt;
     const auto count = static_cast<double>(variants.size());
@@ -66,8 +75,9 @@ std::string percent(double accuracy) {
   return fmt::format("{:.1f}", 100 * accuracy);
 }
 
-std::string text_of(const Figures& figures, bool complete) {
-  return fmt::format("{} ({}){}", percent(figures.class_accuracy), percent(figures.accuracy), complete ? "" : "*");
+std::string text_of(const Figures& figures, bool complete, bool diverged) {
+  return fmt::format("{} ({}){}{}", percent(figures.class_accuracy), percent(figures.accuracy), complete ? "" : "*",
+                     diverged ? "†" : "");
 }
 
 }  // namespace
@@ -78,6 +88,7 @@ std::string mad_table(std::span<const Run> runs) {
   std::vector<std::pair<json, std::int64_t>> rows;
   std::map<std::tuple<json, std::int64_t, std::string>, Cells> cells;
   bool all_complete = true;
+  bool any_diverged = false;
   for (const Run& run : runs) {
     const std::string task = run.spec.setting.at("task");
     const std::pair row(run.spec.subject, width_of(run.spec));
@@ -103,21 +114,26 @@ std::string mad_table(std::span<const Run> runs) {
     table.push_back({named[place].label, std::to_string(width)});
     Figures sum;
     bool whole = true;
+    bool diverged = false;
     for (const std::string& task : tasks) {
-      const Cells& of = cells[{subject, width, task}];
+      Cells& of = cells[{subject, width, task}];
       const auto mean = of.mean();
-      table.back().push_back(mean ? text_of(*mean, of.complete) : "–");
+      table.back().push_back(mean ? text_of(*mean, of.complete, of.diverged) : "–");
+      diverged = diverged || of.diverged;
       whole = whole && mean && of.complete;
       sum.class_accuracy += mean ? mean->class_accuracy : 0;
       sum.accuracy += mean ? mean->accuracy : 0;
     }
     const auto count = static_cast<double>(tasks.size());
-    table.back().push_back(whole ? text_of({sum.class_accuracy / count, sum.accuracy / count, 0}, true) : "–");
+    table.back().push_back(whole ? text_of({sum.class_accuracy / count, sum.accuracy / count, 0}, true, diverged)
+                                 : "–");
+    any_diverged = any_diverged || diverged;
   }
   return report::text_table(table, 2) +
          "\nMean over variants of the class accuracy in percent, in brackets the plain accuracy; learning rate and "
          "weight decay\nchosen on the validation split.\n" +
-         (all_complete ? "" : "* not all runs of this task are finished.\n");
+         (all_complete ? "" : "* not all runs of this task are finished.\n") +
+         (any_diverged ? "† a run diverged, which counts as 0.\n" : "");
 }
 
 }  // namespace zoo

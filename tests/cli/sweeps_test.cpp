@@ -14,6 +14,7 @@ namespace {
 using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
+using testing::Not;
 
 class Sweeps : public SmallSweep {
  protected:
@@ -169,6 +170,42 @@ TEST_F(Sweeps, MadPrintsItsTable) {
     ASSERT_EQ(figures.size(), 3U) << result.output;
     EXPECT_NEAR(figures[2], (figures[0] + figures[1]) / 2, 0.11) << layer;
   }
+}
+
+TEST_F(Sweeps, MadSaysWhichFiguresAreOfRunsThatDiverged) {
+  const auto mad = [&](const std::string& rates) {
+    return run_zoo({"mad",
+                    "--quick",
+                    "--layers",
+                    "gla",
+                    "--d-model",
+                    "16",
+                    "--train-examples",
+                    "64",
+                    "--test-examples",
+                    "16",
+                    "--batch-size",
+                    "32",
+                    "--epochs",
+                    "1",
+                    "--tasks",
+                    "compression",
+                    "--lr",
+                    rates,
+                    "--store",
+                    store(),
+                    "--out",
+                    directory_ / "out"});
+  };
+  const ProcessResult wild = mad("1e30");
+  ASSERT_EQ(wild.exit_code, 0) << wild.error;
+  EXPECT_THAT(wild.error, HasSubstr("diverged: the loss was not finite at step"));
+  EXPECT_THAT(wild.output, AllOf(HasSubstr("0.0 (0.0)†"), HasSubstr("† a run diverged, which counts as 0.")));
+  // Any other rate is better, also one whose runs get nothing right.
+  const ProcessResult tame = mad("1e30,1e-3");
+  ASSERT_EQ(tame.exit_code, 0) << tame.error;
+  EXPECT_EQ(runs().size(), 2U);
+  EXPECT_THAT(tame.output, Not(HasSubstr("†")));
 }
 
 TEST_F(Sweeps, StatesAreMatchedAtGivenWidths) {

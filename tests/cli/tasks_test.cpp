@@ -51,8 +51,9 @@ TEST(Tasks, SamplesAreAnnotated) {
   EXPECT_EQ(std::ranges::count_if(samples[1]["labels"], [](const json& label) { return label != -100; }), 2);
 }
 
-std::vector<std::int32_t> read_integers(const SafetensorsFile& file, const std::string& name) {
-  std::vector<std::int32_t> values(file.bytes(name) / sizeof(std::int32_t));
+template <typename T>
+std::vector<T> read_all(const SafetensorsFile& file, const std::string& name) {
+  std::vector<T> values(file.bytes(name) / sizeof(T));
   file.read(name, std::as_writable_bytes(std::span(values)));
   return values;
 }
@@ -86,8 +87,44 @@ TEST(Tasks, ExportsWhatItSamples) {
     for (const json& token : sample["tokens"]) tokens.push_back(token);
     for (const json& label : sample["labels"]) labels.push_back(label);
   }
-  EXPECT_EQ(read_integers(file, "tokens"), tokens);
-  EXPECT_EQ(read_integers(file, "labels"), labels);
+  EXPECT_EQ(read_all<std::int32_t>(file, "tokens"), tokens);
+  EXPECT_EQ(read_all<std::int32_t>(file, "labels"), labels);
+}
+
+TEST(Tasks, ExportsNumbersAndTheirTargets) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "data.safetensors";
+  ASSERT_EQ(run_zoo({"tasks", "adding", "--export", path, "--count", "3", "--option", "seq_len=20"}).exit_code, 0);
+  const SafetensorsFile file(path);
+  EXPECT_EQ(file.info("reals"), (SafetensorsInfo{"reals", "F32", {3, 20, 2}}));
+  EXPECT_EQ(file.info("targets"), (SafetensorsInfo{"targets", "F32", {3, 20}}));
+  EXPECT_FALSE(file.has("tokens"));
+  const auto reals = read_all<float>(file, "reals");
+  const auto targets = read_all<float>(file, "targets");
+  const auto labels = read_all<std::int32_t>(file, "labels");
+  for (std::size_t example = 0; example < 3; ++example) {
+    float sum = 0;
+    for (std::size_t step = 20 * example; step < 20 * (example + 1); ++step)
+      sum += reals[2 * step] * reals[2 * step + 1];
+    const std::size_t last = 20 * example + 19;
+    EXPECT_EQ(targets[last], sum) << "the target is the sum of the two numbers that are marked";
+    EXPECT_NE(labels[last], -100);
+    EXPECT_EQ(labels[last - 1], -100);
+  }
+}
+
+TEST(Tasks, ExportsGroupsOfLabels) {
+  const TemporaryDirectory folder;
+  const std::string path = folder / "data.safetensors";
+  const ProcessResult result = run_zoo({"tasks", "forgetting", "--export", path, "--count", "4"});
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const SafetensorsFile file(path);
+  std::vector<std::int32_t> groups;
+  for (const json& sample : json::parse(run_zoo({"tasks", "forgetting", "--sample", "4", "--json"}).output)) {
+    for (const json& group : sample["groups"]) groups.push_back(group);
+  }
+  ASSERT_FALSE(groups.empty());
+  EXPECT_EQ(read_all<std::int32_t>(file, "groups"), groups);
 }
 
 TEST(Tasks, WrongUsageSaysWhatIsAllowed) {

@@ -4,6 +4,8 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
+#include <new>
 #include <thread>
 
 namespace zoo {
@@ -43,6 +45,16 @@ TEST(Pool, WastesAtMostAnEighth) {
     EXPECT_LE(used, bytes + bytes / 8 + 64);
     pool_free(block, bytes);
   }
+}
+
+TEST(Pool, WhatNoMachineHasIsRefusedAndNotCounted) {
+  const PoolStatistics before = pool_statistics();
+  for (const std::size_t bytes :
+       {std::size_t{1} << 47, std::size_t{1} << 62, std::numeric_limits<std::size_t>::max()}) {
+    EXPECT_THROW(pool_allocate(bytes), std::bad_alloc) << bytes;
+  }
+  EXPECT_EQ(pool_statistics().bytes_in_use, before.bytes_in_use);
+  EXPECT_EQ(pool_statistics().bytes_from_system, before.bytes_from_system);
 }
 
 TEST(Pool, PeakIsOfWhatWasInUseSinceTheReset) {
