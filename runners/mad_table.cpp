@@ -133,7 +133,7 @@ std::string mad_table(std::span<const Run> runs) {
          "\nMean over variants of the class accuracy in percent, in brackets the plain accuracy; learning rate and "
          "weight decay\nchosen on the validation split.\n" +
          (all_complete ? "" : "* not all runs of this task are finished.\n") +
-         (any_diverged ? "† a run diverged, which counts as 0.\n" : "");
+         (any_diverged ? "† a run diverged; it counts as it was evaluated, else as 0.\n" : "");
 }
 
 }  // namespace zoo

@@ -28,7 +28,8 @@ po::options_description describe_options() {
       ("layers", po::value<std::string>(), "layers or hybrids, a,b,c")                              //
       ("seeds", po::value<std::string>(), "one run of each layer for every seed, 0,1,2 (0)")        //
       ("out", po::value<std::string>(), "folder of the runs, their store runs.db, and the report")  //
-      ("runs", po::value<std::string>(), "compare runs that are there already: their folders, a,b,c");
+      ("runs", po::value<std::string>(),
+       "compare runs that are there already: their folders, or those of whole comparisons, a,b,c");
   options.add(lm_choice_options()).add(lm_run_options());
   options.add_options()("help,h", po::bool_switch(), "this text");
   return options;
@@ -46,12 +47,25 @@ std::string usage() {
   return text.str();
 }
 
+// A run's folder, or those in the folder of a comparison, by name.
+std::vector<fs::path> run_folders(const fs::path& folder) {
+  if (fs::exists(folder / "run.json") || !fs::is_directory(folder)) return {folder};
+  std::vector<fs::path> found;
+  for (const fs::directory_entry& entry : fs::directory_iterator(folder)) {
+    if (fs::exists(entry.path() / "run.json")) found.push_back(entry.path());
+  }
+  std::ranges::sort(found);
+  return found.empty() ? std::vector{folder} : found;
+}
+
 // The run whose folder this is, from the store in it or beside it.
 LmRunRecord read_run(const fs::path& folder) {
   std::ifstream file(folder / "run.json");
   const nlohmann::json record = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
   if (!record.is_object() || !record.value("id", nlohmann::json()).is_string()) {
-    throw UsageError("{} is no folder of a run of zoo lm: it has no run.json that says so", folder.string());
+    throw UsageError(
+        "{} is no folder of a run of zoo lm, or of several: neither it nor a folder in it has a run.json that says so",
+        folder.string());
   }
   const auto id = record["id"].get<std::string>();
   const fs::path recorded = record.value("store", "");
@@ -80,7 +94,7 @@ int run(std::span<const std::string> arguments) {
       throw UsageError("--layers and --runs are two ways to say what is compared; give one");
     std::vector<LmRunRecord> records;
     for (const std::string& folder : split_list("--runs", values["runs"].as<std::string>())) {
-      records.push_back(read_run(folder));
+      for (const fs::path& run : run_folders(folder)) records.push_back(read_run(run));
     }
     std::vector<LmSubject> subjects;
     for (auto& group : group_comparable(std::move(records))) std::ranges::move(group, std::back_inserter(subjects));

@@ -138,6 +138,15 @@ TEST_F(Lm, ComparesWhatIsAlikeAndRefusesWhatIsNot) {
   EXPECT_NE(json.at("runs")[0].at("summary").at("data_hash"), json.at("runs")[1].at("summary").at("data_hash"));
   EXPECT_EQ(json.at("runs")[0].at("subject").at("layer_options").at("attention").at("window"), 8);
 
+  // The folder of a comparison stands for its runs.
+  ASSERT_EQ(run_zoo({"lm", "compare", "--runs", directory_ / "both", "--out", directory_ / "again"}).exit_code, 0);
+  EXPECT_EQ(nlohmann::json::parse(read_file(directory_ / "again/results.json")).at("runs").size(), 4U);
+  fs::create_directory(directory_ / "empty");
+  const ProcessResult nothing =
+      run_zoo({"lm", "compare", "--runs", directory_ / "empty", "--out", directory_ / "again"});
+  EXPECT_EQ(nothing.exit_code, 2);
+  EXPECT_THAT(nothing.error, HasSubstr("neither it nor a folder in it has a run.json"));
+
   ASSERT_EQ(run_zoo(train("one")).exit_code, 0);
   ASSERT_EQ(run_zoo(train("alike", "lstm")).exit_code, 0);
   ASSERT_EQ(run_zoo(train("wider", "lstm") + Arguments{"--feed-forward", "mlp"}).exit_code, 0);

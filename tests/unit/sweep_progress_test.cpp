@@ -85,9 +85,9 @@ TEST(ProgressBar, FillsByWholePlaces) {
 TEST(Units, AreReadable) {
   EXPECT_EQ(human_seconds(0.2), "0 s");
   EXPECT_EQ(human_seconds(59.4), "59 s");
-  EXPECT_EQ(human_seconds(59.6), "1 min 0 s");
+  EXPECT_EQ(human_seconds(59.6), "1 min");
   EXPECT_EQ(human_seconds(200), "3 min 20 s");
-  EXPECT_EQ(human_seconds(3599.7), "1 h 0 min");
+  EXPECT_EQ(human_seconds(3599.7), "1 h");
   EXPECT_EQ(human_seconds(18720), "5 h 12 min");
   EXPECT_EQ(human_seconds(3.2 * 86400), "3.2 days");
   EXPECT_EQ(human_bytes(0), "0 B");

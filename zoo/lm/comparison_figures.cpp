@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <cmath>
-#include <functional>
 #include <limits>
 
 #include "zoo/report/format.h"
@@ -22,16 +21,25 @@ struct Axis {
   const char* label;
   double (*of)(const LmStep& step);
   std::string (*format)(double value);
+  double (*unit)(double largest);  // what ticks stand at round multiples of
 };
 
+double one(double) {
+  return 1;
+}
+
+double unit_of_time(double largest) {
+  return largest < 180 ? 1 : largest < 3 * 3600 ? 60 : 3600;
+}
+
 constexpr Axis axes[] = {
-    {"tokens", [](const LmStep& step) { return static_cast<double>(step.tokens); }, report::format_count},
-    {"training FLOPs", [](const LmStep& step) { return step.flops; }, report::format_count},
-    {"time of training", [](const LmStep& step) { return step.seconds; }, human_seconds},
+    {"tokens", [](const LmStep& step) { return static_cast<double>(step.tokens); }, report::format_count, one},
+    {"training FLOPs", [](const LmStep& step) { return step.flops; }, report::format_count, one},
+    {"time of training", [](const LmStep& step) { return step.seconds; }, human_seconds, unit_of_time},
 };
 
 // Three or four ticks at round numbers, with their prefix: long numbers would run into each other.
-void tick(Panel& panel, const std::function<std::string(double)>& format) {
+void tick(Panel& panel, const Axis& axis) {
   double low = std::numeric_limits<double>::infinity(), high = 0;
   for (const Series& series : panel.series) {
     for (const Point& point : series.points) {
@@ -41,7 +49,8 @@ void tick(Panel& panel, const std::function<std::string(double)>& format) {
   }
   if (!(high > 0)) return;
   const double rough = (high - std::min(low, high / 2)) / 3;
-  double step = std::pow(10, std::floor(std::log10(rough)));
+  const double unit = axis.unit(high);
+  double step = unit * std::pow(10, std::floor(std::log10(rough / unit)));
   for (const double factor : {5.0, 2.0}) {
     if (factor * step <= rough) {
       step *= factor;
@@ -49,7 +58,7 @@ void tick(Panel& panel, const std::function<std::string(double)>& format) {
     }
   }
   for (double x = step; x <= high * 1.001; x += step) {
-    if (x >= low * 0.999) panel.x_ticks.push_back({.at = x, .label = format(x)});
+    if (x >= low * 0.999) panel.x_ticks.push_back({.at = x, .label = axis.format(x)});
   }
 }
 
@@ -131,7 +140,7 @@ Figure loss_figure(std::span<const LmSubject> subjects, const report::Styles& st
     }
     if (panel.series.empty()) continue;
     fit(panel);
-    tick(panel, axis.format);
+    tick(panel, axis);
     figure.panels.push_back(std::move(panel));
   }
   return figure;

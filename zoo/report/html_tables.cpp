@@ -234,7 +234,10 @@ std::string html_environments(std::span<const Run> runs) {
   std::vector<int> counts;
   for (const Run& run : runs) {
     json environment = run.environment;
-    if (environment.is_object()) environment.erase("command");
+    if (environment.is_object()) {  // what each run has of its own says nothing of where it was made
+      environment.erase("command");
+      environment.erase("folder");
+    }
     const auto at = std::ranges::find(environments, environment);
     if (at == environments.end()) {
       environments.push_back(environment);

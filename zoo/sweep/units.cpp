@@ -26,9 +26,14 @@ std::string scaled(double number, double step, const std::array<std::string_view
 std::string human_seconds(double seconds) {
   const double whole = std::round(seconds);
   if (whole < 60) return fmt::format("{:.0f} s", whole);
-  if (whole < 3600) return fmt::format("{:.0f} min {:.0f} s", std::floor(whole / 60), std::fmod(whole, 60));
+  const auto both = [](double total, double size, const char* large, const char* small) {
+    const std::string text = fmt::format("{:.0f} {}", std::floor(total / size), large);
+    const double rest = std::fmod(total, size);
+    return rest == 0 ? text : fmt::format("{} {:.0f} {}", text, rest, small);
+  };
+  if (whole < 3600) return both(whole, 60, "min", "s");
   const double minutes = std::round(seconds / 60);
-  if (minutes < 24 * 60) return fmt::format("{:.0f} h {:.0f} min", std::floor(minutes / 60), std::fmod(minutes, 60));
+  if (minutes < 24 * 60) return both(minutes, 60, "h", "min");
   return fmt::format("{:.1f} days", seconds / 86400);
 }
 
