@@ -203,6 +203,8 @@ TEST(SelectiveScan, HasAsManyPiecesAsSharedMemoryAllows) {
   const LaunchShape backward = selective_scan_backward_kernel({4, 1000, 70, 16});
   EXPECT_EQ(backward.shared_bytes, forward.shared_bytes + 8U * 32 * 17 * 4);
   EXPECT_LT(selective_scan_backward_kernel({4, 1000, 70, 256}).threads, 8U * 32);
+  EXPECT_TRUE(selective_scan_has_room({1, 1, 1, 256}));
+  EXPECT_FALSE(selective_scan_has_room({1, 1, 1, 800}));  // the forward pass alone would have
   EXPECT_THAT(error_of([] {
                 selective_scan_forward_kernel({1, 1, 1, 4096});
               }),

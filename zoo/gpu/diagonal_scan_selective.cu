@@ -262,7 +262,12 @@ struct Extents {
 Extents checked(const cpu::SelectiveScanSizes& sizes) {
   const char* family = "selective_scan";
   return {extent(family, "batch", sizes.batch), extent(family, "length", sizes.length),
-          extent(family, "channels", sizes.channels), extent(family, "state", sizes.state, 1)};
+          extent(family, "channels", sizes.channels), extent(family, "state", sizes.state)};
+}
+
+// Of the backward pass: with the sums of A's gradients, and of D's, of each piece.
+std::size_t backward_floats(int pieces, int state) {
+  return shared_floats(pieces, state) + std::size_t{32} * pieces * (static_cast<std::size_t>(state) + 1);
 }
 
 // As many pieces as time has, at most 8, of which a block's shared memory has room for.
@@ -286,10 +291,7 @@ LaunchShape forward_shape(const Extents& sizes) {
 }
 
 LaunchShape backward_shape(const Extents& sizes) {
-  // The sums of A's gradients, and of D's, of each piece.
-  return shape_of("selective_scan_backward", sizes, [](int pieces, int state) {
-    return shared_floats(pieces, state) + std::size_t{32} * pieces * (static_cast<std::size_t>(state) + 1);
-  });
+  return shape_of("selective_scan_backward", sizes, backward_floats);
 }
 
 }  // namespace
@@ -300,6 +302,10 @@ LaunchShape selective_scan_forward_kernel(const cpu::SelectiveScanSizes& sizes) 
 
 LaunchShape selective_scan_backward_kernel(const cpu::SelectiveScanSizes& sizes) {
   return backward_shape(checked(sizes));
+}
+
+bool selective_scan_has_room(const cpu::SelectiveScanSizes& sizes) {
+  return backward_floats(1, checked(sizes).state) * sizeof(float) <= device().shared_bytes_per_block;
 }
 
 std::int64_t selective_scan_blocks(const cpu::SelectiveScanSizes& sizes) {

@@ -23,6 +23,9 @@ void selective_scan_backward(const cpu::SelectiveScanSizes& sizes, const cpu::Se
 /// Blocks of channels, each of which leaves a part of the gradients of B and C.
 std::int64_t selective_scan_blocks(const cpu::SelectiveScanSizes& sizes);
 
+/// Whether a block's shared memory has room for both kernels, which it has for states of some hundred numbers.
+bool selective_scan_has_room(const cpu::SelectiveScanSizes& sizes);
+
 /// The kernel that selective_scan_forward launches, and the one that selective_scan_backward does.
 LaunchShape selective_scan_forward_kernel(const cpu::SelectiveScanSizes& sizes);
 LaunchShape selective_scan_backward_kernel(const cpu::SelectiveScanSizes& sizes);

@@ -135,7 +135,7 @@ struct Kernel {
           [&](int t, int j) { return shared.a[(t0 + t) * pitch + j]; },
           [&](int j, int s) { return shared.b[s * pitch + j]; });
     }
-    __syncthreads();  // all have read the scores
+    // All have read the scores: they have met since, to load.
     for_elements(sums, t0, [&](int t, int s, float sum) { shared.scores[t * pitch + s] = s <= t ? sum : 0.0F; });
   }
 

@@ -33,15 +33,18 @@ class SelectiveScanOp final : public FusedOp {
     if (recorded_) {
       checkpoints_ = Tensor::empty({sizes_.batch, sizes_.chunks(), sizes_.state, sizes_.channels}, dtype);
     }
-    dispatch(dtype, name(), [&](auto at) {
-      const cpu::SelectiveScanOutputs<typename decltype(at)::Real> outputs{at(y), at(state),
-                                                                           at.if_defined(checkpoints_)};
-      if constexpr (at.gpu) {
-        gpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs, at.stream());
-      } else {
-        cpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs);
-      }
-    });
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          const cpu::SelectiveScanOutputs<typename decltype(at)::Real> outputs{at(y), at(state),
+                                                                               at.if_defined(checkpoints_)};
+          if constexpr (at.gpu) {
+            gpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs, at.stream());
+          } else {
+            cpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs);
+          }
+        },
+        has_gpu_kernel());
     count_flops(2 * flops_of_a_product());  // B x, C h
     return {y, state};
   }
@@ -56,22 +59,25 @@ class SelectiveScanOp final : public FusedOp {
     Tensor dB, dC;  // of each block of channels
     const Tensor dy = executed.output_grad(0);
     const Tensor& dstate = executed.output_grads[1];
-    dispatch(dtype, name(), [&](auto at) {
-      std::int64_t blocks = sizes_.blocks();
-      if constexpr (at.gpu) blocks = gpu::selective_scan_blocks(sizes_);
-      const Shape of_blocks{blocks, sizes_.batch, sizes_.length, sizes_.state};
-      dB = Tensor::empty(of_blocks, dtype);
-      dC = Tensor::empty(of_blocks, dtype);
-      const cpu::SelectiveScanGradients<typename decltype(at)::Real> into{
-          at(gradients[0]), at(gradients[1]), at(dA), at(dB), at(dC), at(dD), at(gradients[6])};
-      if constexpr (at.gpu) {
-        gpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
-                                     at.if_defined(dstate), into, at.stream());
-      } else {
-        cpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
-                                     at.if_defined(dstate), into);
-      }
-    });
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          std::int64_t blocks = sizes_.blocks();
+          if constexpr (at.gpu) blocks = gpu::selective_scan_blocks(sizes_);
+          const Shape of_blocks{blocks, sizes_.batch, sizes_.length, sizes_.state};
+          dB = Tensor::empty(of_blocks, dtype);
+          dC = Tensor::empty(of_blocks, dtype);
+          const cpu::SelectiveScanGradients<typename decltype(at)::Real> into{
+              at(gradients[0]), at(gradients[1]), at(dA), at(dB), at(dC), at(dD), at(gradients[6])};
+          if constexpr (at.gpu) {
+            gpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
+                                         at.if_defined(dstate), into, at.stream());
+          } else {
+            cpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
+                                         at.if_defined(dstate), into);
+          }
+        },
+        has_gpu_kernel());
     count_flops(4 * flops_of_a_product());  // dC, dB, dx and the gradient's own recurrence
     gradients[2] = sum(dA, 0);
     gradients[3] = sum(dB, 0);
@@ -98,6 +104,15 @@ class SelectiveScanOp final : public FusedOp {
  private:
   static Tensor column(const Tensor& x) { return reshape(x, {x.dim(0), x.dim(1), 1}); }
   static Tensor row(const Tensor& x) { return reshape(x, {x.dim(0), 1, x.dim(1)}); }
+
+  // States of many hundred numbers have none.
+  bool has_gpu_kernel() const {
+    if constexpr (gpu_built) {
+      return !on_gpu() || gpu::selective_scan_has_room(sizes_);
+    } else {
+      return false;
+    }
+  }
 
   // At each step a product of the state's size.
   double flops_of_a_product() const {
