@@ -32,6 +32,18 @@ Tensors<float> random_tensors(const AttentionSizes& sizes, bool bias, float scal
           normal_numbers(rows * sizes.dv, 5)};
 }
 
+// What dropout multiplies a weight by: number `key` of the stream of the query at `position` decides.
+double dropout_factor(const AttentionSizes& sizes, std::int64_t sequence, std::int64_t head, std::int64_t position,
+                      std::int64_t key) {
+  if (sizes.dropout == 0) return 1;
+  const RandomKey random = cpu::attention_dropout_key(sizes, sequence, head).fold(static_cast<std::uint64_t>(position));
+  const auto block = static_cast<std::uint32_t>(key / 8);
+  const auto words = philox({block, 0, 0x64726f70U, 0},
+                            {static_cast<std::uint32_t>(random.value), static_cast<std::uint32_t>(random.value >> 32)});
+  const std::uint32_t number = words[static_cast<std::size_t>(key % 8 / 2)] >> (key % 2 * 16) & 0xffffU;
+  return number < std::lround(sizes.dropout * 65536) ? 0 : 1 / (1 - sizes.dropout);
+}
+
 // The definition, a query at a time.
 Results<double> plain(const AttentionSizes& sizes, const Tensors<float>& in) {
   const auto [d, dv] = std::pair{sizes.d, sizes.dv};
@@ -62,18 +74,21 @@ Results<double> plain(const AttentionSizes& sizes, const Tensors<float>& in) {
     for (double& weight : weights) total += weight = std::exp(weight - largest);
     for (double& weight : weights) weight /= total;
     out.log_sum[row] = largest + std::log(total);
+    const auto factor = [&](std::int64_t key) {
+      return dropout_factor(sizes, sequence, head, sizes.first_query + query, key);
+    };
     double delta = 0;
     for (std::int64_t i = 0; i < dv; ++i) {
       for (std::int64_t key = begin; key < end; ++key)
-        out.y[row * dv + i] += weights[key - begin] * in.v[kv_row(key) * dv + i];
+        out.y[row * dv + i] += weights[key - begin] * factor(key) * in.v[kv_row(key) * dv + i];
       delta += out.y[row * dv + i] * in.dy[row * dv + i];
     }
     for (std::int64_t key = begin; key < end; ++key) {
       const double weight = weights[key - begin];
       double dweight = 0;
       for (std::int64_t i = 0; i < dv; ++i) {
-        dweight += double{in.dy[row * dv + i]} * in.v[kv_row(key) * dv + i];
-        out.dv[kv_row(key) * dv + i] += weight * in.dy[row * dv + i];
+        dweight += factor(key) * in.dy[row * dv + i] * in.v[kv_row(key) * dv + i];
+        out.dv[kv_row(key) * dv + i] += weight * factor(key) * in.dy[row * dv + i];
       }
       const double dscore = weight * (dweight - delta);
       out.dbias[kv_row(key)] += dscore;
@@ -186,6 +201,20 @@ TEST(AttentionPrecision, ErrsAsItsFormatDoes) {
   }
 }
 
+// The same bounds: what is dropped is exactly 0. Spans that begin within a block of random numbers, groups of heads,
+// later sequences.
+TEST(AttentionDropout, DropsTheWeightsThatTheCpuDrops) {
+  for (const Case& test : {Case{"", 33, 33, 4, 2, 8, 5, 0, 0, true}, Case{"", 70, 75, 1, 1, 8, 8, 9, 5, false}}) {
+    AttentionSizes sizes = sizes_of(test);
+    sizes.dropout = 0.3;
+    sizes.random = {0x123456789abcdef0};
+    sizes.first_sequence = 5;
+    const Tensors<float> tensors = random_tensors(sizes, test.bias);
+    const LargestError errors = errors_of(on_device(sizes, tensors, Precision::float32), plain(sizes, tensors));
+    EXPECT_LT(errors.value(), 2e-6) << errors.text();
+  }
+}
+
 TEST(AttentionExtremes, LargeScoresStayFinite) {
   const AttentionSizes sizes = sizes_of(cases[1]);
   // Scores near 900: e to the power of them is beyond float. Their own rounding, 900 2^-22, is the weights' error.
@@ -265,8 +294,8 @@ TEST(AttentionLaunch, RefusesWhatItDoesNotCompute) {
   };
   AttentionSizes sizes = sizes_of(cases[1]);
   EXPECT_THAT(refused(sizes, &row), HasSubstr("it was given rows: compute all and gather them"));
-  sizes.dropout = 0.5;
-  EXPECT_THAT(refused(sizes, nullptr), HasSubstr("dropout is 0.5; it must be 0, or run on the CPU"));
+  sizes.dropout = 1;
+  EXPECT_THAT(refused(sizes, nullptr), HasSubstr("dropout is 1; it must lie in [0, 1)"));
   sizes = sizes_of(cases[1]);
   sizes.first_query = 1;
   EXPECT_THAT(refused(sizes, nullptr), HasSubstr("keys is 17; each query needs its own key"));

@@ -131,7 +131,7 @@ Results<float> on_device(const RecurrenceSizes& sizes, const Inputs& in, Precisi
   const DeviceBuffer<float> log_decay = copied(in.log_decay), step = copied(in.step), skip = copied(in.skip);
   const DeviceBuffer<float> dy = copied(in.dy), dlast = copied(in.dlast);
   const auto rows = static_cast<std::size_t>(sizes.batch * sizes.length * sizes.heads);
-  const auto checkpoints_size = static_cast<std::size_t>(linear_recurrence_checkpoints(sizes));
+  const auto checkpoints_size = static_cast<std::size_t>(linear_recurrence_checkpoints(sizes, in.decay));
   DeviceBuffer<float> y(in.v.size()), last(in.initial.size()), checkpoints(checkpoints_size);
   DeviceBuffer<float> dq(in.q.size() * sizes.parts), dk(in.k.size() * sizes.parts), dv(in.v.size());
   DeviceBuffer<float> dinitial(in.initial.size()), dlog_decay(in.log_decay.empty() ? 0 : rows);
@@ -298,15 +298,15 @@ TEST(LinearRecurrenceLaunch, NoStepsLeaveTheState) {
 
 TEST(LinearRecurrenceLaunch, SharedMemoryIsOfChunksWhateverTheWidth) {
   const RecurrenceSizes sizes = {2, 130, 4, 2, 1, 128, 70};
-  const std::vector<LaunchShape> forward = linear_recurrence_forward_kernels(sizes);
+  const std::vector<LaunchShape> forward = linear_recurrence_forward_kernels(sizes, RecurrenceDecay::head);
   EXPECT_EQ(forward[0].blocks, 2U * 4 * 3 * 2 * 2);
   EXPECT_EQ(forward[2].blocks, 2U * 4 * 3 * 2);
   // Three matrices of 64 rows of 64 + 4 floats, and three factors a step.
   EXPECT_EQ(forward[2].shared_bytes, 4U * (3 * 64 * 68 + 3 * 64));
-  const std::vector<LaunchShape> backward = linear_recurrence_backward_kernels(sizes);
+  const std::vector<LaunchShape> backward = linear_recurrence_backward_kernels(sizes, RecurrenceDecay::head);
   EXPECT_EQ(backward[2].blocks, 2U * 2 * 3);
   EXPECT_EQ(backward[2].shared_bytes, 4U * (5 * 64 * 68 + 5 * 64 + 4));
-  EXPECT_EQ(linear_recurrence_checkpoints(sizes), 3 * 2 * 4 * (128 * 70 + 1));
+  EXPECT_EQ(linear_recurrence_checkpoints(sizes, RecurrenceDecay::head), 3 * 2 * 4 * (128 * 70 + 1));
 }
 
 TEST(LinearRecurrenceLaunch, RefusesWhatItDoesNotCompute) {
@@ -318,8 +318,12 @@ TEST(LinearRecurrenceLaunch, RefusesWhatItDoesNotCompute) {
   const RecurrenceSizes sizes = {1, 8, 4, 2, 1, 4, 4};
   cpu::RecurrenceInputs<float> inputs = {};
   inputs.log_decay = &number;
+  inputs.decay = RecurrenceDecay::head;
+  inputs.bonus = &number;
+  EXPECT_THAT(refused(sizes, inputs), HasSubstr("a bonus was given; it needs a decay of each channel and step"));
   inputs.decay = RecurrenceDecay::channel_and_step;
-  EXPECT_THAT(refused(sizes, inputs), HasSubstr("a decay of each channel, or a bonus, was given; only the CPU"));
+  EXPECT_THAT(refused(sizes, inputs), HasSubstr("parts is 1; with a decay of each channel it must be heads / groups"));
+  inputs.bonus = nullptr;
   inputs.decay = RecurrenceDecay::head;
   inputs.step = &number;
   EXPECT_THAT(refused(sizes, inputs), HasSubstr("steps were given; they need a decay of each head and step"));

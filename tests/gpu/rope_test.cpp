@@ -47,5 +47,27 @@ TEST(Rope, TurnsEachPairByItsAngle) {
   }
 }
 
+// Rounded from double to float, whose unit is 2^-24 of a number below 1.
+TEST(Rope, TablesAreOfTheirPositions) {
+  Stream stream;
+  constexpr int rows = 7;
+  constexpr int pairs = 3;
+  const std::vector<std::int32_t> listed = {5, 0, 3, 40000, 1, 1, 2};
+  const DeviceBuffer<std::int32_t> device_listed = to_device(std::span(listed), stream);
+  DeviceBuffer<float> cosines(rows * pairs), sines(rows * pairs);
+  const auto expect = [&](const RopePositions& positions, const auto& position) {
+    rope_table(positions, rows, pairs, 500, cosines.data(), sines.data(), stream);
+    const std::vector<float> cosine = to_host(cosines, stream), sine = to_host(sines, stream);
+    for (int i = 0; i < rows * pairs; ++i) {
+      const double angle = position(i / pairs) * std::pow(500.0, -static_cast<double>(i % pairs) / pairs);
+      EXPECT_NEAR(cosine[i], std::cos(angle), 0x1p-24) << i;
+      EXPECT_NEAR(sine[i], std::sin(angle), 0x1p-24) << i;
+    }
+  };
+  expect({nullptr, 1000000, 0}, [](int row) { return 1000000.0 + row; });
+  expect({nullptr, 2, 4}, [](int row) { return (2.0 + row) - (2 + row) / 4 * 4; });
+  expect({device_listed.data(), 9, 2}, [&](int row) { return static_cast<double>(listed[row]); });
+}
+
 }  // namespace
 }  // namespace zoo::gpu

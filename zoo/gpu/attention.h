@@ -10,8 +10,8 @@
 namespace zoo::gpu {
 
 /// Streaming softmax over tiles, as cpu::attention_forward (zoo/cpu/attention.h), which says what the fields mean; all
-/// pointers are to device memory. Throws Error where inputs.rows or sizes.dropout is set, and for sizes that contradict
-/// each other or do not fit in the device's shared memory.
+/// pointers are to device memory. Throws Error where inputs.rows is set, and for sizes that contradict each other or do
+/// not fit in the device's shared memory.
 void attention_forward(const cpu::AttentionSizes& sizes, const cpu::AttentionInputs<float>& inputs,
                        const cpu::AttentionOutputs<float>& outputs, Precision precision, Stream& stream);
 

@@ -1,4 +1,5 @@
 #include "zoo/gpu/attention.h"
+#include "zoo/gpu/attention_dropout.h"
 #include "zoo/gpu/attention_tile.h"
 
 namespace zoo::gpu {
@@ -66,10 +67,21 @@ __device__ __forceinline__ float weight_of(float product, float scale, float bia
   return expf(product * scale + bias - log_sum);
 }
 
+// Of a warp's tiles, what dropout leaves.
+template <typename Kept>
+__device__ __forceinline__ void drop(TileC (&tiles)[span_tiles], float factor, const Kept& kept) {
+  for (int tile = 0; tile < span_tiles; ++tile) {
+    for (int i = 0; i < 4; ++i) {
+      float& value = tiles[tile].values[i];
+      value = kept(tile, i) ? value * factor : 0.0F;
+    }
+  }
+}
+
 // dq of `warps` x 16 queries of a head, 64 columns of it, over the keys that they see:
 // ds = p (dp - delta), dq = scale ds k.
-template <typename Format>
-__global__ void __launch_bounds__(most_warps * 32)
+template <typename Format, bool drops>
+__global__ void __launch_bounds__(most_warps * 32, drops ? 3 : 4)
     query_gradient_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k,
                           const float* __restrict__ v, const float* __restrict__ key_bias,
                           const float* __restrict__ log_sum, const float* __restrict__ delta,
@@ -107,6 +119,11 @@ __global__ void __launch_bounds__(most_warps * 32)
       TileC gradients[span_tiles];
       multiply_by_transpose<Format>(scores, shared.own_rows, shared.span_rows, sizes.d, memory.pitch);
       multiply_by_transpose<Format>(gradients, shared.own_values, shared.span_values, sizes.dv, memory.value_pitch);
+      if constexpr (drops) {
+        KeptWeights kept = {};
+        kept.decide(sizes, own.sequence, own.head, own.query, key);
+        drop(gradients, sizes.kept, kept);
+      }
       for (int tile = 0; tile < span_tiles; ++tile) {
         for (int i = 0; i < 4; ++i) {
           const int own_key = key + tile * tile_columns + TileC::column(i);
@@ -133,8 +150,8 @@ __global__ void __launch_bounds__(most_warps * 32)
 
 // dk, dv and the bias's gradient of `warps` x 16 keys of a key-value head, 64 columns of each, over the queries of all
 // heads of its group that see them: dv = p^T dy, dk = scale ds^T q.
-template <typename Format>
-__global__ void __launch_bounds__(most_warps * 32)
+template <typename Format, bool drops>
+__global__ void __launch_bounds__(most_warps * 32, drops ? 2 : 3)
     key_gradient_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k,
                         const float* __restrict__ v, const float* __restrict__ key_bias,
                         const float* __restrict__ log_sum, const float* __restrict__ delta,
@@ -182,6 +199,11 @@ __global__ void __launch_bounds__(most_warps * 32)
       TileC gradients[span_tiles];
       multiply_by_transpose<Format>(weights, shared.own_rows, shared.span_rows, sizes.d, memory.pitch);
       multiply_by_transpose<Format>(gradients, shared.own_values, shared.span_values, sizes.dv, memory.value_pitch);
+      KeptWeightsOfKeys kept = {};
+      if constexpr (drops) {
+        kept.decide(sizes, sequence, head, query, key);
+        drop(gradients, sizes.kept, kept);
+      }
       for (int tile = 0; tile < span_tiles; ++tile) {
         for (int i = 0; i < 4; ++i) {
           const int own_query = query + tile * tile_columns + TileC::column(i);
@@ -198,6 +220,7 @@ __global__ void __launch_bounds__(most_warps * 32)
           }
         }
       }
+      if constexpr (drops) drop(weights, 1, kept);  // the factor comes at the end
       stage(weights, shared.staging);
       multiply_weights<Format>(value_sums, shared.staging, shared.span_values + first_column, value_columns,
                                memory.value_pitch);
@@ -211,10 +234,10 @@ __global__ void __launch_bounds__(most_warps * 32)
   copy_async_wait<0>();
 
   const float factor[2] = {sizes.scale, sizes.scale};
-  const float one[2] = {1, 1};
+  const float kept_factor[2] = {sizes.kept, sizes.kept};
   store_rows(sums, factor, dk + sizes.of_key(sequence, key, kv_head, sizes.d) + first_column,
              std::ptrdiff_t{sizes.kv_heads} * sizes.d, sizes.keys - key, columns);
-  store_rows(value_sums, one, dv + sizes.of_key(sequence, key, kv_head, sizes.dv) + first_column,
+  store_rows(value_sums, kept_factor, dv + sizes.of_key(sequence, key, kv_head, sizes.dv) + first_column,
              std::ptrdiff_t{sizes.kv_heads} * sizes.dv, sizes.keys - key, value_columns);
   for (int half = 0; half < 2; ++half) {
     const float sum = across_row(bias_sums[half], [](float a, float b) { return a + b; });
@@ -257,10 +280,13 @@ void attention_backward(const cpu::AttentionSizes& sizes, const cpu::AttentionIn
   launch_shape(delta_kernel, delta_shape(extents), stream, outputs.y, dy, rows, extents.dv, delta);
   with_format(precision, [&](auto format) {
     using Format = decltype(format);
-    launch_shape(query_gradient_kernel<Format>, query_shape<Format>(extents), stream, extents, inputs.q, inputs.k,
-                 inputs.v, inputs.key_bias, outputs.log_sum, delta, dy, gradients.q);
-    launch_shape(key_gradient_kernel<Format>, key_shape<Format>(extents), stream, extents, inputs.q, inputs.k, inputs.v,
-                 inputs.key_bias, outputs.log_sum, delta, dy, gradients.k, gradients.v, gradients.key_bias);
+    with_dropout(extents, [&](auto drops) {
+      launch_shape(query_gradient_kernel<Format, drops()>, query_shape<Format>(extents), stream, extents, inputs.q,
+                   inputs.k, inputs.v, inputs.key_bias, outputs.log_sum, delta, dy, gradients.q);
+      launch_shape(key_gradient_kernel<Format, drops()>, key_shape<Format>(extents), stream, extents, inputs.q,
+                   inputs.k, inputs.v, inputs.key_bias, outputs.log_sum, delta, dy, gradients.k, gradients.v,
+                   gradients.key_bias);
+    });
   });
 }
 

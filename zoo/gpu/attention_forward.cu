@@ -1,4 +1,5 @@
 #include "zoo/gpu/attention.h"
+#include "zoo/gpu/attention_dropout.h"
 #include "zoo/gpu/attention_tile.h"
 
 namespace zoo::gpu {
@@ -22,7 +23,7 @@ struct ForwardMemory {
 
 // One block computes the rows of `warps` x 16 queries of a head, and 64 columns of them. While scores are computed,
 // values are on their way, and while values are summed, the next keys.
-template <typename Format>
+template <typename Format, bool drops>
 __global__ void __launch_bounds__(most_warps * 32)
     forward_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k, const float* __restrict__ v,
                    const float* __restrict__ key_bias, float* __restrict__ y, float* __restrict__ log_sum) {
@@ -96,6 +97,15 @@ __global__ void __launch_bounds__(most_warps * 32)
           }
         }
       }
+      if constexpr (drops) {
+        KeptWeights kept = {};
+        kept.decide(sizes, own.sequence, own.head, own.query, key);
+        for (int tile = 0; tile < span_tiles; ++tile) {
+          for (int i = 0; i < 4; ++i) {
+            if (!kept(tile, i)) scores[tile].values[i] = 0;
+          }
+        }
+      }
       stage(scores, staging);
     }
     copy_async_wait<1>();
@@ -108,7 +118,7 @@ __global__ void __launch_bounds__(most_warps * 32)
   float factor[2];
   for (int half = 0; half < 2; ++half) {
     total[half] = across_row(total[half], [](float a, float b) { return a + b; });
-    factor[half] = 1 / total[half];
+    factor[half] = sizes.kept / total[half];
     const int row = own.query + TileC::row(2 * half);
     if (blockIdx.y == 0 && TileC::column(0) == 0 && row < sizes.queries)
       log_sum[sizes.of_query(own.sequence, row, own.head, 1)] = largest[half] + logf(total[half]);
@@ -131,8 +141,10 @@ void attention_forward(const cpu::AttentionSizes& sizes, const cpu::AttentionInp
   const Extents extents = checked(sizes, inputs);
   with_format(precision, [&](auto format) {
     using Format = decltype(format);
-    launch_shape(forward_kernel<Format>, forward_shape<Format>(extents), stream, extents, inputs.q, inputs.k, inputs.v,
-                 inputs.key_bias, outputs.y, outputs.log_sum);
+    with_dropout(extents, [&](auto drops) {
+      launch_shape(forward_kernel<Format, drops()>, forward_shape<Format>(extents), stream, extents, inputs.q, inputs.k,
+                   inputs.v, inputs.key_bias, outputs.y, outputs.log_sum);
+    });
   });
 }
 

@@ -12,8 +12,8 @@ constexpr const char* family = "attention";
 }  // namespace
 
 Extents checked(const cpu::AttentionSizes& sizes) {
-  if (sizes.dropout != 0)
-    throw Error("attention on the GPU: dropout is {}; it must be 0, or run on the CPU", sizes.dropout);
+  if (!(sizes.dropout >= 0 && sizes.dropout < 1))
+    throw Error("attention on the GPU: dropout is {}; it must lie in [0, 1)", sizes.dropout);
   Extents result = {.batch = extent(family, "batch", sizes.batch),
                     .queries = extent(family, "queries", sizes.queries),
                     .keys = extent(family, "keys", sizes.keys),
@@ -23,7 +23,11 @@ Extents checked(const cpu::AttentionSizes& sizes) {
                     .dv = extent(family, "dv", sizes.dv, 1),
                     .window = 0,
                     .first_query = extent(family, "first_query", sizes.first_query),
-                    .scale = static_cast<float>(sizes.scale)};
+                    .scale = static_cast<float>(sizes.scale),
+                    .kept = static_cast<float>(1 / (1 - sizes.dropout)),
+                    .dropout_threshold = static_cast<unsigned>(std::lround(sizes.dropout * 65536)),
+                    .random = sizes.random,
+                    .first_sequence = sizes.first_sequence};
   require_extent(sizes.heads % sizes.kv_heads == 0, family, "heads", sizes.heads, "it must be a multiple of kv_heads");
   require_extent(sizes.first_query + sizes.queries <= sizes.keys, family, "keys", sizes.keys,
                  "each query needs its own key: first_query + queries at least");

@@ -29,6 +29,10 @@ struct Extents {
   int window;  ///< the number of keys where all are seen
   int first_query;
   float scale;
+  float kept;                  ///< what dropout multiplies the weights by that it keeps; 1 without
+  unsigned dropout_threshold;  ///< the smallest random number that keeps; 0: all do
+  RandomKey random;
+  std::int64_t first_sequence;
 
   /// The keys that a query sees: [first_key, its position].
   __device__ int position(int query) const { return first_query + query; }

@@ -1,4 +1,5 @@
 #include "zoo/gpu/linear_recurrence.h"
+#include "zoo/gpu/linear_recurrence_channel.h"
 #include "zoo/gpu/linear_recurrence_chunk.h"
 #include "zoo/gpu/warp.h"
 
@@ -252,28 +253,11 @@ __global__ void __launch_bounds__(threads)
   }
 }
 
-// The sums over chunks of [chunks,B,H].
-__global__ void __launch_bounds__(threads)
-    add_chunks_kernel(const float* __restrict__ sums, int chunks, std::ptrdiff_t heads, float* __restrict__ into) {
-  const std::ptrdiff_t own = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
-  if (own >= heads) return;
-  float sum = 0;
-  for (int i = 0; i < chunks; ++i) sum += sums[i * heads + own];
-  into[own] = sum;
-}
-
 LaunchShape gradients_shape(const Extents& sizes) {
   return {.kernel = "linear_recurrence_gradients",
           .blocks = std::uint64_t{1} * sizes.batch * sizes.groups * sizes.parts * sizes.chunks(),
           .threads = threads,
           .shared_bytes = sizeof(BackwardShared)};
-}
-
-LaunchShape add_chunks_shape(const Extents& sizes) {
-  return {.kernel = "linear_recurrence_add_chunks",
-          .blocks = static_cast<std::uint64_t>((sizes.all_heads() + threads - 1) / threads),
-          .threads = threads,
-          .shared_bytes = 0};
 }
 
 }  // namespace
@@ -287,6 +271,8 @@ void linear_recurrence_backward(const cpu::RecurrenceSizes& sizes, const cpu::Re
       (gradients.step == nullptr) != (gradients.skip == nullptr))
     throw Error(
         "linear_recurrence on the GPU: gradients of step and skip are wanted together, and where they are given");
+  if (extents.decay == cpu::RecurrenceDecay::channel_and_step)
+    return channel_backward(extents, inputs, output_gradients, gradients, scratch, precision, stream);
   const float* states = output_gradients.checkpoints;
   float* skip_sums = scratch + extents.states();
   begin_states(extents, /*to_end=*/false, inputs.q, output_gradients.y, inputs.log_decay, nullptr, scratch, nullptr,
@@ -299,13 +285,15 @@ void linear_recurrence_backward(const cpu::RecurrenceSizes& sizes, const cpu::Re
                  gradients.k, gradients.v, gradients.log_decay, gradients.step, skip_sums);
   });
   if (gradients.skip == nullptr) return;
-  launch_shape(add_chunks_kernel, add_chunks_shape(extents), stream, skip_sums, extents.chunks(), extents.all_heads(),
-               gradients.skip);
+  add_chunks(skip_sums, extents.chunks(), extents.all_heads(), gradients.skip, stream);
 }
 
-std::vector<LaunchShape> linear_recurrence_backward_kernels(const cpu::RecurrenceSizes& sizes) {
-  const Extents extents = checked(sizes);
-  return {begin_states_shape(extents), scan_states_shape(extents), gradients_shape(extents), add_chunks_shape(extents)};
+std::vector<LaunchShape> linear_recurrence_backward_kernels(const cpu::RecurrenceSizes& sizes,
+                                                            cpu::RecurrenceDecay decay) {
+  const Extents extents = checked(sizes, decay);
+  if (decay == cpu::RecurrenceDecay::channel_and_step) return channel_backward_kernels(extents);
+  return {begin_states_shape(extents), scan_states_shape(extents), gradients_shape(extents),
+          add_chunks_shape(extents.all_heads())};
 }
 
 }  // namespace zoo::gpu

@@ -28,7 +28,9 @@ struct Extents {
   __host__ __device__ int chunks() const { return blocks_of(length, chunk); }
   __host__ __device__ std::ptrdiff_t all_heads() const { return std::ptrdiff_t{batch} * heads; }
   __host__ __device__ std::ptrdiff_t cells() const { return std::ptrdiff_t{dk} * dv; }
-  /// The floats of the states before all chunks, [chunks,B,H,dk,dv]; [chunks,B,H] numbers follow them.
+  /// Factors that a chunk's decay has for a head's state: one, or one of each key channel.
+  __host__ __device__ int factors() const { return decay == cpu::RecurrenceDecay::channel_and_step ? dk : 1; }
+  /// The floats of the states before all chunks, [chunks,B,H,dk,dv]; [chunks,B,H,factors()] numbers follow them.
   __host__ __device__ std::ptrdiff_t states() const { return chunks() * all_heads() * cells(); }
   __device__ int heads_a_part() const { return heads / (groups * parts); }
   __device__ int group_of(int head) const { return head / (heads / groups); }
@@ -47,7 +49,7 @@ struct Extents {
 };
 
 /// Throws Error for what the kernels do not compute.
-Extents checked(const cpu::RecurrenceSizes& sizes);
+Extents checked(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay);
 Extents checked(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs);
 
 /// The decays of one head in one chunk of `count` steps, always as exponentials of sums of their logarithms over the
@@ -159,11 +161,16 @@ __device__ __forceinline__ int own_row() {
 /// chunk.
 void begin_states(const Extents& sizes, bool to_end, const float* a, const float* b, const float* log_decay,
                   const float* step, float* states, float* wholes, Precision precision, Stream& stream);
-/// From those sums, the states before each chunk; or backward in time, the gradients of the states after each chunk.
-/// `first` (nullptr: zero) is the state at the beginning of it, and `last` becomes that at its end.
+/// From those sums, the states before each chunk; or backward in time, the gradients of the states after each chunk;
+/// `wholes` [chunks,B,H,factors()] is what the decay leaves through each chunk. `first` (nullptr: zero) is the state at
+/// the beginning of it, and `last` becomes that at its end.
 void scan_states(const Extents& sizes, bool backward, const float* first, const float* wholes, float* states,
                  float* last, Stream& stream);
 LaunchShape begin_states_shape(const Extents& sizes);
 LaunchShape scan_states_shape(const Extents& sizes);
+
+/// into [count] = the sums over chunks of [chunks,count].
+void add_chunks(const float* sums, int chunks, std::ptrdiff_t count, float* into, Stream& stream);
+LaunchShape add_chunks_shape(std::ptrdiff_t count);
 
 }  // namespace zoo::gpu::recurrence

@@ -1,4 +1,5 @@
 #include "zoo/gpu/linear_recurrence.h"
+#include "zoo/gpu/linear_recurrence_channel.h"
 #include "zoo/gpu/linear_recurrence_chunk.h"
 
 namespace zoo::gpu {
@@ -83,6 +84,8 @@ LaunchShape outputs_shape(const Extents& sizes) {
 void linear_recurrence_forward(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs,
                                const cpu::RecurrenceOutputs<float>& outputs, Precision precision, Stream& stream) {
   const Extents extents = checked(sizes, inputs);
+  if (extents.decay == cpu::RecurrenceDecay::channel_and_step)
+    return channel_forward(extents, inputs, outputs, precision, stream);
   float* states = outputs.checkpoints;
   float* wholes = states + extents.states();
   begin_states(extents, /*to_end=*/true, inputs.k, inputs.v, inputs.log_decay, inputs.step, states, wholes, precision,
@@ -94,13 +97,15 @@ void linear_recurrence_forward(const cpu::RecurrenceSizes& sizes, const cpu::Rec
   });
 }
 
-std::int64_t linear_recurrence_checkpoints(const cpu::RecurrenceSizes& sizes) {
-  const Extents extents = checked(sizes);
-  return extents.states() + extents.chunks() * extents.all_heads();
+std::int64_t linear_recurrence_checkpoints(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay) {
+  const Extents extents = checked(sizes, decay);
+  return extents.states() + extents.chunks() * extents.all_heads() * extents.factors();
 }
 
-std::vector<LaunchShape> linear_recurrence_forward_kernels(const cpu::RecurrenceSizes& sizes) {
-  const Extents extents = checked(sizes);
+std::vector<LaunchShape> linear_recurrence_forward_kernels(const cpu::RecurrenceSizes& sizes,
+                                                           cpu::RecurrenceDecay decay) {
+  const Extents extents = checked(sizes, decay);
+  if (decay == cpu::RecurrenceDecay::channel_and_step) return channel_forward_kernels(extents);
   return {begin_states_shape(extents), scan_states_shape(extents), outputs_shape(extents)};
 }
 

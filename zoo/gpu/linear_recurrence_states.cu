@@ -61,23 +61,32 @@ __global__ void __launch_bounds__(scan_threads)
   const std::ptrdiff_t own = static_cast<std::ptrdiff_t>(blockIdx.x) * scan_threads + threadIdx.x;
   const std::ptrdiff_t count = sizes.all_heads() * sizes.cells();
   if (own >= count) return;
-  const std::ptrdiff_t head = own / sizes.cells();
+  const std::ptrdiff_t factor = own / (sizes.cells() / sizes.factors());
   float state = first == nullptr ? 0.0F : first[own];
   for (int i = 0; i < sizes.chunks(); ++i) {
     const int of_chunk = backward ? sizes.chunks() - 1 - i : i;
     float& at = states[of_chunk * count + own];
     const float sum = at;
     at = state;
-    state = fmaf(wholes[of_chunk * sizes.all_heads() + head], state, sum);
+    state = fmaf(wholes[of_chunk * sizes.all_heads() * sizes.factors() + factor], state, sum);
   }
   last[own] = state;
+}
+
+__global__ void __launch_bounds__(threads)
+    add_chunks_kernel(const float* __restrict__ sums, int chunks, std::ptrdiff_t count, float* __restrict__ into) {
+  const std::ptrdiff_t own = static_cast<std::ptrdiff_t>(blockIdx.x) * threads + threadIdx.x;
+  if (own >= count) return;
+  float sum = 0;
+  for (int i = 0; i < chunks; ++i) sum += sums[i * count + own];
+  into[own] = sum;
 }
 
 constexpr const char* family = "linear_recurrence";
 
 }  // namespace
 
-Extents checked(const cpu::RecurrenceSizes& sizes) {
+Extents checked(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay) {
   const Extents result = {.batch = extent(family, "batch", sizes.batch),
                           .length = extent(family, "length", sizes.length),
                           .heads = extent(family, "heads", sizes.heads, 1),
@@ -85,19 +94,19 @@ Extents checked(const cpu::RecurrenceSizes& sizes) {
                           .parts = extent(family, "parts", sizes.parts, 1),
                           .dk = extent(family, "dk", sizes.dk, 1),
                           .dv = extent(family, "dv", sizes.dv, 1),
-                          .decay = cpu::RecurrenceDecay::none};
+                          .decay = decay};
   require_extent(sizes.heads % sizes.groups == 0, family, "heads", sizes.heads, "it must be a multiple of groups");
   require_extent(sizes.heads / sizes.groups % sizes.parts == 0, family, "parts", sizes.parts,
                  "it must divide heads / groups");
+  require_extent(decay != cpu::RecurrenceDecay::channel_and_step || sizes.heads_a_part() == 1, family, "parts",
+                 sizes.parts, "with a decay of each channel it must be heads / groups");
   return result;
 }
 
 Extents checked(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs) {
-  Extents result = checked(sizes);
-  result.decay = inputs.decay;
   const char* fault = nullptr;
-  if (inputs.decay == cpu::RecurrenceDecay::channel_and_step || inputs.bonus != nullptr)
-    fault = "a decay of each channel, or a bonus, was given; only the CPU computes them";
+  if (inputs.bonus != nullptr && inputs.decay != cpu::RecurrenceDecay::channel_and_step)
+    fault = "a bonus was given; it needs a decay of each channel and step";
   else if (inputs.decay != cpu::RecurrenceDecay::none && inputs.log_decay == nullptr)
     fault = "log_decay is missing; give it, or no decay";
   else if (inputs.step != nullptr && inputs.decay != cpu::RecurrenceDecay::head_and_step)
@@ -105,7 +114,7 @@ Extents checked(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<f
   else if ((inputs.step == nullptr) != (inputs.skip == nullptr))
     fault = "one of step and skip is missing; give both or none";
   if (fault != nullptr) throw Error("linear_recurrence on the GPU: {}", fault);
-  return result;
+  return checked(sizes, inputs.decay);
 }
 
 LaunchShape begin_states_shape(const Extents& sizes) {
@@ -123,6 +132,17 @@ LaunchShape scan_states_shape(const Extents& sizes) {
           .blocks = static_cast<std::uint64_t>((count + scan_threads - 1) / scan_threads),
           .threads = scan_threads,
           .shared_bytes = 0};
+}
+
+LaunchShape add_chunks_shape(std::ptrdiff_t count) {
+  return {.kernel = "linear_recurrence_add_chunks",
+          .blocks = static_cast<std::uint64_t>((count + threads - 1) / threads),
+          .threads = threads,
+          .shared_bytes = 0};
+}
+
+void add_chunks(const float* sums, int chunks, std::ptrdiff_t count, float* into, Stream& stream) {
+  launch_shape(add_chunks_kernel, add_chunks_shape(count), stream, sums, chunks, count, into);
 }
 
 void begin_states(const Extents& sizes, bool to_end, const float* a, const float* b, const float* log_decay,

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "zoo/gpu/each.h"
 #include "zoo/gpu/rope.h"
 
@@ -33,7 +35,32 @@ struct Rope {
   }
 };
 
+// A cosine and a sine of the table.
+struct RopeTable {
+  RopePositions positions;
+  int pairs;
+  double base;
+  float* cosines;
+  float* sines;
+
+  __device__ void operator()(int i) const {
+    const int row = i / pairs;
+    std::int64_t position = positions.first + row;
+    if (positions.period > 0) position %= positions.period;
+    if (positions.rows != nullptr) position = positions.rows[row];
+    const double frequency = pow(base, -static_cast<double>(i % pairs) / pairs);
+    const double angle = static_cast<double>(position) * frequency;
+    cosines[i] = static_cast<float>(cos(angle));
+    sines[i] = static_cast<float>(sin(angle));
+  }
+};
+
 }  // namespace
+
+void rope_table(const RopePositions& positions, std::int64_t rows, std::int64_t pairs, double base, float* cosines,
+                float* sines, Stream& stream) {
+  launch_each("rope", rows * pairs, RopeTable{positions, extent("rope", "pairs", pairs), base, cosines, sines}, stream);
+}
 
 void rope(const cpu::RopeExtents& extents, const float* x, const float* cosines, const float* sines, bool interleaved,
           bool inverse, float* y, Stream& stream) {

@@ -162,6 +162,14 @@ __device__ __forceinline__ float across_row(float value, const Combine& combine)
   return value;
 }
 
+/// The same of a number for a column of c (that of values[0] and values[2], or that of values[1] and values[3]).
+template <typename Combine>
+__device__ __forceinline__ float across_column(float value, const Combine& combine) {
+  for (unsigned by = 4; by < 32; by *= 2)
+    value = combine(value, __shfl_sync(0xffffffff, value, static_cast<int>(lane_of_tile_lane(tile_lane() ^ by))));
+  return value;
+}
+
 /// Calls body(Format()) for the format that computes with a precision.
 template <typename Body>
 void with_format(Precision precision, const Body& body) {

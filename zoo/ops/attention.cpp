@@ -62,24 +62,21 @@ class Attention final : public FusedOp {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& q = inputs[0];
     count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
-    return dispatch(
-        q.dtype(), name(),
-        [&](auto at) {
-          if constexpr (at.gpu) {
-            return forward_on_gpu(at, inputs);
-          } else {
-            Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
-            Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
-            const cpu::AttentionOutputs<typename decltype(at)::Real> outputs{at(y), at(log_sum)};
-            if (sizes_.queries == 1 && sizes_.dropout == 0) {
-              cpu::attention_one_query(sizes_, pointers(at, inputs), outputs);
-            } else {
-              cpu::attention_forward(sizes_, pointers(at, inputs), outputs);
-            }
-            return Tensors{y, log_sum};
-          }
-        },
-        has_gpu_kernel());
+    return dispatch(q.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        return forward_on_gpu(at, inputs);
+      } else {
+        Tensor y = Tensor::empty(q.shape().with(-1, sizes_.dv), q.dtype());
+        Tensor log_sum = Tensor::empty(q.shape().remove(-1), q.dtype());
+        const cpu::AttentionOutputs<typename decltype(at)::Real> outputs{at(y), at(log_sum)};
+        if (sizes_.queries == 1 && sizes_.dropout == 0) {
+          cpu::attention_one_query(sizes_, pointers(at, inputs), outputs);
+        } else {
+          cpu::attention_forward(sizes_, pointers(at, inputs), outputs);
+        }
+        return Tensors{y, log_sum};
+      }
+    });
   }
 
   // Nobody but this op reads the second output.
@@ -91,17 +88,14 @@ class Attention final : public FusedOp {
       if (input.defined()) gradients[i] = Tensor::empty(input.shape(), input.dtype());
     }
     const Tensor dy = executed.output_grad(0);
-    dispatch(
-        dy.dtype(), name(),
-        [&](auto at) {
-          if constexpr (at.gpu) {
-            backward_on_gpu(at, executed, dy, gradients);
-          } else {
-            cpu::attention_backward(sizes_, pointers(at, executed.inputs),
-                                    {at(executed.outputs[0]), at(executed.outputs[1])}, at(dy), into(at, gradients));
-          }
-        },
-        has_gpu_kernel());
+    dispatch(dy.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        backward_on_gpu(at, executed, dy, gradients);
+      } else {
+        cpu::attention_backward(sizes_, pointers(at, executed.inputs),
+                                {at(executed.outputs[0]), at(executed.outputs[1])}, at(dy), into(at, gradients));
+      }
+    });
     for (std::size_t i = 0; i < gradients.size(); ++i) {
       if (!executed.needs(i)) gradients[i] = {};
     }
@@ -138,8 +132,6 @@ class Attention final : public FusedOp {
   }
 
  private:
-  bool has_gpu_kernel() const { return sizes_.dropout == 0; }
-
   template <typename At>
   static cpu::AttentionGradients<typename At::Real> into(const At& at, Tensors& gradients) {
     return {at(gradients[0]), at(gradients[1]), at(gradients[2]), at.if_defined(gradients[3])};

@@ -1,9 +1,12 @@
 #include "zoo/cpu/diagonal_scan_selective.h"
 
+#include <utility>
+
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
+#include "zoo/gpu/diagonal_scan_selective.h"
 #include "zoo/ops/diagonal_scan.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
 
@@ -11,10 +14,9 @@ namespace zoo::ops {
 
 namespace {
 
-template <typename T>
-cpu::SelectiveScanInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), inputs[3].data<T>(),
-          inputs[4].data<T>(), inputs[5].data<T>(), inputs[6].data<T>()};
+template <typename At>
+cpu::SelectiveScanInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]), at(inputs[1]), at(inputs[2]), at(inputs[3]), at(inputs[4]), at(inputs[5]), at(inputs[6])};
 }
 
 // Inputs: x, delta, A, B, C, D, initial. Outputs: y and the last state.
@@ -25,46 +27,66 @@ class SelectiveScanOp final : public FusedOp {
   std::string_view name() const override { return "selective_scan"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensor y = Tensor::empty(inputs[0].shape(), dtype_of<T>);
-      Tensor state = Tensor::empty(inputs[6].shape(), dtype_of<T>);
-      if (recorded_) {
-        checkpoints_ = Tensor::empty({sizes_.batch, sizes_.chunks(), sizes_.state, sizes_.channels}, dtype_of<T>);
-      }
-      cpu::selective_scan_forward(sizes_, pointers<T>(inputs),
-                                  {y.data<T>(), state.data<T>(), recorded_ ? checkpoints_.data<T>() : nullptr});
-      count_flops(2 * flops_of_a_product());  // B x, C h
-      return {y, state};
-    });
+    const DType dtype = inputs[0].dtype();
+    Tensor y = Tensor::empty(inputs[0].shape(), dtype);
+    Tensor state = Tensor::empty(inputs[6].shape(), dtype);
+    if (recorded_) {
+      checkpoints_ = Tensor::empty({sizes_.batch, sizes_.chunks(), sizes_.state, sizes_.channels}, dtype);
+    }
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          const cpu::SelectiveScanOutputs<typename decltype(at)::Real> outputs{at(y), at(state),
+                                                                               at.if_defined(checkpoints_)};
+          if constexpr (at.gpu) {
+            gpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs, at.stream());
+          } else {
+            cpu::selective_scan_forward(sizes_, pointers(at, inputs), outputs);
+          }
+        },
+        has_gpu_kernel());
+    count_flops(2 * flops_of_a_product());  // B x, C h
+    return {y, state};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      const auto [batch, length, channels, state] = sizes_;
-      const auto like = [&](std::size_t i) { return Tensor::empty(executed.inputs[i].shape(), dtype_of<T>); };
-      Tensors gradients{like(0), like(1), {}, {}, {}, {}, like(6)};
-      Tensor dA = Tensor::empty({batch, channels, state}, dtype_of<T>);
-      Tensor dB = Tensor::empty({sizes_.blocks(), batch, length, state}, dtype_of<T>);
-      Tensor dC = Tensor::empty(dB.shape(), dtype_of<T>);
-      Tensor dD = Tensor::empty({batch, channels}, dtype_of<T>);
-      const Tensor dy = executed.output_grad(0);
-      const Tensor& dstate = executed.output_grads[1];
-      cpu::selective_scan_backward(sizes_, pointers<T>(executed.inputs), checkpoints_.data<T>(), dy.data<T>(),
-                                   dstate.defined() ? dstate.data<T>() : nullptr,
-                                   {gradients[0].data<T>(), gradients[1].data<T>(), dA.data<T>(), dB.data<T>(),
-                                    dC.data<T>(), dD.data<T>(), gradients[6].data<T>()});
-      count_flops(4 * flops_of_a_product());  // dC, dB, dx and the gradient's own recurrence
-      gradients[2] = sum(dA, 0);
-      gradients[3] = sum(dB, 0);
-      gradients[4] = sum(dC, 0);
-      gradients[5] = sum(dD, 0);
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
-      }
-      return gradients;
-    });
+    const auto [batch, length, channels, state] = sizes_;
+    const DType dtype = executed.inputs[0].dtype();
+    const auto like = [&](std::size_t i) { return Tensor::empty(executed.inputs[i].shape(), dtype); };
+    Tensors gradients{like(0), like(1), {}, {}, {}, {}, like(6)};
+    Tensor dA = Tensor::empty({batch, channels, state}, dtype);
+    Tensor dD = Tensor::empty({batch, channels}, dtype);
+    Tensor dB, dC;  // of each block of channels
+    const Tensor dy = executed.output_grad(0);
+    const Tensor& dstate = executed.output_grads[1];
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          std::int64_t blocks = sizes_.blocks();
+          if constexpr (at.gpu) blocks = gpu::selective_scan_blocks(sizes_);
+          const Shape of_blocks{blocks, sizes_.batch, sizes_.length, sizes_.state};
+          dB = Tensor::empty(of_blocks, dtype);
+          dC = Tensor::empty(of_blocks, dtype);
+          const cpu::SelectiveScanGradients<typename decltype(at)::Real> into{
+              at(gradients[0]), at(gradients[1]), at(dA), at(dB), at(dC), at(dD), at(gradients[6])};
+          if constexpr (at.gpu) {
+            gpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
+                                         at.if_defined(dstate), into, at.stream());
+          } else {
+            cpu::selective_scan_backward(sizes_, pointers(at, executed.inputs), at(std::as_const(checkpoints_)), at(dy),
+                                         at.if_defined(dstate), into);
+          }
+        },
+        has_gpu_kernel());
+    count_flops(4 * flops_of_a_product());  // dC, dB, dx and the gradient's own recurrence
+    gradients[2] = sum(dA, 0);
+    gradients[3] = sum(dB, 0);
+    gradients[4] = sum(dC, 0);
+    gradients[5] = sum(dD, 0);
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
@@ -82,6 +104,15 @@ class SelectiveScanOp final : public FusedOp {
  private:
   static Tensor column(const Tensor& x) { return reshape(x, {x.dim(0), x.dim(1), 1}); }
   static Tensor row(const Tensor& x) { return reshape(x, {x.dim(0), 1, x.dim(1)}); }
+
+  // States of many hundred numbers have none.
+  bool has_gpu_kernel() const {
+    if constexpr (gpu_built) {
+      return !on_gpu() || gpu::selective_scan_has_room(sizes_);
+    } else {
+      return false;
+    }
+  }
 
   // At each step a product of the state's size.
   double flops_of_a_product() const {

@@ -1,7 +1,8 @@
 #include "zoo/cpu/l1_distance.h"
 
 #include "zoo/core/error.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/l1_distance.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
 
@@ -17,27 +18,33 @@ class L1Distance final : public FusedOp {
   std::string_view name() const override { return "l1_distance"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensor distances = Tensor::empty({sizes_.batch, sizes_.heads, sizes_.queries, sizes_.keys}, dtype_of<T>);
-      cpu::l1_distance_forward(sizes_, inputs[0].data<T>(), inputs[1].data<T>(), distances.data<T>());
-      return {distances};
+    const Tensor &q = inputs[0], &k = inputs[1];
+    Tensor distances = Tensor::empty({sizes_.batch, sizes_.heads, sizes_.queries, sizes_.keys}, q.dtype());
+    dispatch(q.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::l1_distance_forward(sizes_, at(q), at(k), at(distances), at.stream());
+      } else {
+        cpu::l1_distance_forward(sizes_, at(q), at(k), at(distances));
+      }
     });
+    return {distances};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      const Tensor &q = executed.inputs[0], &k = executed.inputs[1];
-      Tensors gradients = {Tensor::empty(q.shape(), dtype_of<T>), Tensor::empty(k.shape(), dtype_of<T>)};
-      const Tensor gradient = executed.output_grad(0);
-      cpu::l1_distance_backward(sizes_, q.data<T>(), k.data<T>(), gradient.data<T>(), gradients[0].data<T>(),
-                                gradients[1].data<T>());
-      for (std::size_t i = 0; i < 2; ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
+    const Tensor &q = executed.inputs[0], &k = executed.inputs[1];
+    Tensors gradients = {Tensor::empty(q.shape(), q.dtype()), Tensor::empty(k.shape(), q.dtype())};
+    const Tensor gradient = executed.output_grad(0);
+    dispatch(q.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::l1_distance_backward(sizes_, at(q), at(k), at(gradient), at(gradients[0]), at(gradients[1]), at.stream());
+      } else {
+        cpu::l1_distance_backward(sizes_, at(q), at(k), at(gradient), at(gradients[0]), at(gradients[1]));
       }
-      return gradients;
     });
+    for (std::size_t i = 0; i < 2; ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {

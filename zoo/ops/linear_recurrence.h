@@ -36,8 +36,6 @@ class RecurrenceOp : public FusedOp {
   template <typename At>
   cpu::RecurrenceInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs,
                                                     const Terms& terms) const;
-  /// A decay of each key channel (and the bonus, which goes with it) has kernels for the CPU alone.
-  bool has_gpu_kernel() const;
   /// Of the recurrence as it is defined: at each step a product of the state's size.
   double flops_of_a_product() const;
 

@@ -55,29 +55,22 @@ cpu::RecurrenceInputs<typename At::Real> RecurrenceOp::pointers(const At& at, st
           .decay = decay_};
 }
 
-bool RecurrenceOp::has_gpu_kernel() const {
-  return decay_ != cpu::RecurrenceDecay::channel_and_step;
-}
-
 Tensors RecurrenceOp::forward(std::span<const Tensor> inputs) {
   const Terms given = terms(inputs);
   Tensor y = Tensor::empty(inputs[2].shape(), inputs[2].dtype());
   Tensor state = Tensor::empty(inputs[3].shape(), inputs[3].dtype());
   count_flops(2 * flops_of_a_product());  // k v^T, S^T q
-  dispatch(
-      y.dtype(), name(),
-      [&](auto at) {
-        if constexpr (at.gpu) {
-          checkpoints_ = Tensor::empty({gpu::linear_recurrence_checkpoints(sizes_)});
-          gpu::linear_recurrence_forward(sizes_, pointers(at, inputs, given), {at(y), at(state), at(checkpoints_)},
-                                         gpu::Precision::float32, at.stream());
-        } else {
-          checkpoints_ =
-              Tensor::empty(state.shape().insert(0, cpu::recurrence_checkpoints(sizes_.length, decay_)), y.dtype());
-          cpu::linear_recurrence_forward(sizes_, pointers(at, inputs, given), {at(y), at(state), at(checkpoints_)});
-        }
-      },
-      has_gpu_kernel());
+  dispatch(y.dtype(), name(), [&](auto at) {
+    if constexpr (at.gpu) {
+      checkpoints_ = Tensor::empty({gpu::linear_recurrence_checkpoints(sizes_, decay_)});
+      gpu::linear_recurrence_forward(sizes_, pointers(at, inputs, given), {at(y), at(state), at(checkpoints_)},
+                                     gpu::Precision::float32, at.stream());
+    } else {
+      checkpoints_ =
+          Tensor::empty(state.shape().insert(0, cpu::recurrence_checkpoints(sizes_.length, decay_)), y.dtype());
+      cpu::linear_recurrence_forward(sizes_, pointers(at, inputs, given), {at(y), at(state), at(checkpoints_)});
+    }
+  });
   return {y, state};
 }
 
@@ -101,29 +94,26 @@ Tensors RecurrenceOp::backward(const Executed& executed) {
              .step = make(given.step.defined(), of_steps),
              .skip = make(given.step.defined(), {sizes_.batch, sizes_.heads})};
   const Tensor dy = executed.output_grad(0);
-  dispatch(
-      dtype, name(),
-      [&](auto at) {
-        using T = typename decltype(at)::Real;
-        const cpu::RecurrenceOutputs<const T> output_gradients{at(dy), at.if_defined(executed.output_grads[1]),
-                                                               at(std::as_const(checkpoints_))};
-        const cpu::RecurrenceGradients<T> to{at(gradients[0]),
-                                             at(gradients[1]),
-                                             at(gradients[2]),
-                                             at(gradients[3]),
-                                             at.if_defined(into.log_decay),
-                                             at.if_defined(into.bonus),
-                                             at.if_defined(into.step),
-                                             at.if_defined(into.skip)};
-        if constexpr (at.gpu) {
-          Tensor scratch = Tensor::empty(checkpoints_.shape());
-          gpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to, at(scratch),
-                                          gpu::Precision::float32, at.stream());
-        } else {
-          cpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to);
-        }
-      },
-      has_gpu_kernel());
+  dispatch(dtype, name(), [&](auto at) {
+    using T = typename decltype(at)::Real;
+    const cpu::RecurrenceOutputs<const T> output_gradients{at(dy), at.if_defined(executed.output_grads[1]),
+                                                           at(std::as_const(checkpoints_))};
+    const cpu::RecurrenceGradients<T> to{at(gradients[0]),
+                                         at(gradients[1]),
+                                         at(gradients[2]),
+                                         at(gradients[3]),
+                                         at.if_defined(into.log_decay),
+                                         at.if_defined(into.bonus),
+                                         at.if_defined(into.step),
+                                         at.if_defined(into.skip)};
+    if constexpr (at.gpu) {
+      Tensor scratch = Tensor::empty(checkpoints_.shape());
+      gpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to, at(scratch),
+                                      gpu::Precision::float32, at.stream());
+    } else {
+      cpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to);
+    }
+  });
   count_flops(4 * flops_of_a_product());  // dq, dk, dv and the gradient's own recurrence
   for (std::size_t i = 0; i < 2; ++i) gradients[i] = sum_parts(gradients[i], sizes_.parts);
   if (into.bonus.defined()) into.bonus = sum(into.bonus, 0);

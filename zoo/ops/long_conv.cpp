@@ -1,7 +1,9 @@
+#include "zoo/gpu/long_conv.h"
+
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/cpu/causal_conv.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
 
@@ -35,30 +37,37 @@ class LongConv final : public FusedOp {
   std::string_view name() const override { return "long_conv"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensor y = Tensor::empty(inputs[0].shape(), dtype_of<T>);
-      cpu::long_conv_forward(sizes_, inputs[0].data<T>(), inputs[1].data<T>(), y.data<T>());
-      count_flops(flops());
-      return {y};
+    const Tensor &x = inputs[0], &filter = inputs[1];
+    Tensor y = Tensor::empty(x.shape(), x.dtype());
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::long_conv_forward(sizes_, at(x), at(filter), at(y), at.stream());
+      } else {
+        cpu::long_conv_forward(sizes_, at(x), at(filter), at(y));
+      }
     });
+    count_flops(flops());
+    return {y};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      const Tensor &x = executed.inputs[0], &filter = executed.inputs[1];
-      Tensors gradients(2);
-      if (executed.needs(0)) gradients[0] = Tensor::empty(x.shape(), dtype_of<T>);
-      // Taps beyond the sequence met nothing.
-      if (executed.needs(1)) gradients[1] = Tensor::zeros(filter.shape(), dtype_of<T>);
-      const Tensor dy = executed.output_grad(0);
-      cpu::long_conv_backward(sizes_, x.data<T>(), filter.data<T>(), dy.data<T>(),
-                              executed.needs(0) ? gradients[0].data<T>() : nullptr,
-                              executed.needs(1) ? gradients[1].data<T>() : nullptr);
-      count_flops(2 * flops());
-      return gradients;
+    const Tensor &x = executed.inputs[0], &filter = executed.inputs[1];
+    Tensors gradients(2);
+    if (executed.needs(0)) gradients[0] = Tensor::empty(x.shape(), x.dtype());
+    // Taps beyond the sequence met nothing.
+    if (executed.needs(1)) gradients[1] = Tensor::zeros(filter.shape(), x.dtype());
+    const Tensor dy = executed.output_grad(0);
+    dispatch(x.dtype(), name(), [&](auto at) {
+      if constexpr (at.gpu) {
+        gpu::long_conv_backward(sizes_, at(x), at(filter), at(dy), at.if_defined(gradients[0]),
+                                at.if_defined(gradients[1]), at.stream());
+      } else {
+        cpu::long_conv_backward(sizes_, at(x), at(filter), at(dy), at.if_defined(gradients[0]),
+                                at.if_defined(gradients[1]));
+      }
     });
+    count_flops(2 * flops());
+    return gradients;
   }
 
   // y[:, c] = F_c x[:, c] with the Toeplitz matrix F_c[t, s] = filter[t-s, c].

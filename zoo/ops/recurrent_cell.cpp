@@ -1,8 +1,11 @@
 #include "zoo/ops/recurrent_cell.h"
 
+#include <utility>
+
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/recurrent_cell.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
 
@@ -10,10 +13,9 @@ namespace zoo::ops {
 
 namespace {
 
-template <typename T>
-cpu::CellInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(), inputs[3].data<T>(),
-          inputs[4].defined() ? inputs[4].data<T>() : nullptr};
+template <typename At>
+cpu::CellInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]), at(inputs[1]), at(inputs[2]), at(inputs[3]), at.if_defined(inputs[4])};
 }
 
 // Inputs: x, weight, bias, hidden, carried or undefined. Outputs: h, and an LSTM's last carried.
@@ -25,43 +27,52 @@ class RecurrentCell final : public FusedOp {
   bool keeps_outputs() const override { return true; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensors outputs{Tensor::empty({sizes_.batch, sizes_.length, sizes_.width}, dtype_of<T>)};
-      if (lstm()) outputs.push_back(Tensor::empty(inputs[4].shape(), dtype_of<T>));
-      if (recorded_) kept_ = Tensor::empty({sizes_.batch, sizes_.length, sizes_.kept() * sizes_.width}, dtype_of<T>);
-      cpu::recurrent_cell_forward(sizes_, pointers<T>(inputs),
-                                  {outputs[0].data<T>(), lstm() ? outputs[1].data<T>() : nullptr,
-                                   recorded_ && sizes_.kept() > 0 ? kept_.data<T>() : nullptr});
-      count_flops(flops());
-      return outputs;
+    const DType dtype = inputs[0].dtype();
+    Tensor h = Tensor::empty({sizes_.batch, sizes_.length, sizes_.width}, dtype);
+    Tensor carried = lstm() ? Tensor::empty(inputs[4].shape(), dtype) : Tensor{};
+    if (recorded_ && sizes_.kept() > 0) {
+      kept_ = Tensor::empty({sizes_.batch, sizes_.length, sizes_.kept() * sizes_.width}, dtype);
+    }
+    dispatch(dtype, name(), [&](auto at) {
+      const cpu::CellOutputs<typename decltype(at)::Real> outputs{at(h), at.if_defined(carried), at.if_defined(kept_)};
+      if constexpr (at.gpu) {
+        gpu::recurrent_cell_forward(sizes_, pointers(at, inputs), outputs, at.stream());
+      } else {
+        cpu::recurrent_cell_forward(sizes_, pointers(at, inputs), outputs);
+      }
     });
+    count_flops(flops());
+    return lstm() ? Tensors{h, carried} : Tensors{h};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(5);
-      gradients[0] = Tensor::empty(executed.inputs[0].shape(), dtype_of<T>);
-      gradients[3] = Tensor::empty(executed.inputs[3].shape(), dtype_of<T>);
-      if (lstm()) gradients[4] = Tensor::empty(executed.inputs[4].shape(), dtype_of<T>);
-      Tensor gates = sizes_.cell == Cell::gru ? Tensor::empty(executed.inputs[0].shape(), dtype_of<T>) : gradients[0];
-      const Tensor dh = executed.output_grad(0);
-      const Tensor dcarried = lstm() ? executed.output_grads[1] : Tensor{};
-      cpu::recurrent_cell_backward(
-          sizes_, pointers<T>(executed.inputs),
-          {executed.outputs[0].data<T>(), kept_.data<T>(), dh.data<T>(),
-           dcarried.defined() ? dcarried.data<T>() : nullptr},
-          {gradients[0].data<T>(), gates.data<T>(), gradients[3].data<T>(), lstm() ? gradients[4].data<T>() : nullptr});
-      count_flops(flops());
-      const Tensor rows = reshape(gates, {-1, gates.dim(2)});
-      if (executed.needs(1)) gradients[1] = matmul(rows, hidden_before_each_step(executed), true, false);
-      if (executed.needs(2)) gradients[2] = sum(rows, 0);
-      for (std::size_t i = 0; i < 5; ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
+    const DType dtype = executed.inputs[0].dtype();
+    Tensors gradients(5);
+    gradients[0] = Tensor::empty(executed.inputs[0].shape(), dtype);
+    gradients[3] = Tensor::empty(executed.inputs[3].shape(), dtype);
+    if (lstm()) gradients[4] = Tensor::empty(executed.inputs[4].shape(), dtype);
+    Tensor gates = sizes_.cell == Cell::gru ? Tensor::empty(executed.inputs[0].shape(), dtype) : gradients[0];
+    const Tensor dh = executed.output_grad(0);
+    const Tensor dcarried = lstm() ? executed.output_grads[1] : Tensor{};
+    dispatch(dtype, name(), [&](auto at) {
+      using T = typename decltype(at)::Real;
+      const cpu::CellResults<T> results{at(executed.outputs[0]), at.if_defined(std::as_const(kept_)), at(dh),
+                                        at.if_defined(dcarried)};
+      const cpu::CellGradients<T> into{at(gradients[0]), at(gates), at(gradients[3]), at.if_defined(gradients[4])};
+      if constexpr (at.gpu) {
+        gpu::recurrent_cell_backward(sizes_, pointers(at, executed.inputs), results, into, at.stream());
+      } else {
+        cpu::recurrent_cell_backward(sizes_, pointers(at, executed.inputs), results, into);
       }
-      return gradients;
     });
+    count_flops(flops());
+    const Tensor rows = reshape(gates, {-1, gates.dim(2)});
+    if (executed.needs(1)) gradients[1] = matmul(rows, hidden_before_each_step(executed), true, false);
+    if (executed.needs(2)) gradients[2] = sum(rows, 0);
+    for (std::size_t i = 0; i < 5; ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {

@@ -71,16 +71,27 @@ void check_rope(const Tensor& x, int rank, std::string_view axes) {
   }
 }
 
-template <typename Position>
-Tensor turn_rows(const Tensor& x, std::int64_t rows, const RopeOptions& options, const Position& position) {
+// By positions i32 [rows], or where these are undefined by those that the options name.
+Tensor turn_rows(const Tensor& x, std::int64_t rows, const RopeOptions& options, const Tensor& positions) {
   if (x.size() == 0) return x;
   const std::int64_t pairs = x.dim(-1) / 2;
-  PoolVector<std::int64_t> positions(static_cast<std::size_t>(rows));
-  for (std::size_t row = 0; row < positions.size(); ++row) positions[row] = position(row);
   Tensor cosines = Tensor::empty({rows, pairs}, x.dtype());
   Tensor sines = Tensor::empty({rows, pairs}, x.dtype());
-  with_real_type(x.dtype(), "rope", [&]<typename T>(T) {
-    cpu::rope_table(positions.data(), rows, pairs, options.base, cosines.data<T>(), sines.data<T>());
+  dispatch(x.dtype(), "rope", [&](auto at) {
+    const std::int32_t* given = at.template of<std::int32_t>(positions);
+    if constexpr (at.gpu) {
+      gpu::rope_table({given, options.first, options.period}, rows, pairs, options.base, at(cosines), at(sines),
+                      at.stream());
+    } else {
+      PoolVector<std::int64_t> of_rows(static_cast<std::size_t>(rows));
+      for (std::int64_t row = 0; row < rows; ++row) {
+        const std::int64_t position = options.first + row;
+        of_rows[static_cast<std::size_t>(row)] = given != nullptr     ? given[row]
+                                                 : options.period > 0 ? position % options.period
+                                                                      : position;
+      }
+      cpu::rope_table(of_rows.data(), rows, pairs, options.base, at(cosines), at(sines));
+    }
   });
   return apply_one(std::make_unique<Rope>(options.interleaved), {x, cosines, sines});
 }
@@ -89,10 +100,7 @@ Tensor turn_rows(const Tensor& x, std::int64_t rows, const RopeOptions& options,
 
 Tensor rope(const Tensor& x, const RopeOptions& options) {
   check_rope(x, 4, "[B,T,H,d]");
-  return turn_rows(x, x.dim(1), options, [&](std::size_t row) {
-    const std::int64_t position = options.first + static_cast<std::int64_t>(row);
-    return options.period > 0 ? position % options.period : position;
-  });
+  return turn_rows(x, x.dim(1), options, {});
 }
 
 Tensor rope(const Tensor& x, const Tensor& positions, const RopeOptions& options) {
@@ -100,8 +108,7 @@ Tensor rope(const Tensor& x, const Tensor& positions, const RopeOptions& options
   if (!positions.defined() || positions.dtype() != DType::i32 || positions.shape() != Shape{x.dim(0)}) {
     throw Error("rope of {} takes positions i32 [{}]", x.shape().str(), x.dim(0));
   }
-  return turn_rows(x, x.dim(0), options,
-                   [&](std::size_t row) -> std::int64_t { return positions.data<std::int32_t>()[row]; });
+  return turn_rows(x, x.dim(0), options, positions);
 }
 
 namespace {
