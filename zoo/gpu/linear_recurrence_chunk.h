@@ -163,7 +163,11 @@ void begin_states(const Extents& sizes, bool to_end, const float* a, const float
 /// `first` (nullptr: zero) is the state at the beginning of it, and `last` becomes that at its end.
 void scan_states(const Extents& sizes, bool backward, const float* first, const float* wholes, float* states,
                  float* last, Stream& stream);
+/// y from the states before all chunks, the chunks side by side.
+void read_outputs(const Extents& sizes, const cpu::RecurrenceInputs<float>& inputs, const float* states, float* y,
+                  Precision precision, Stream& stream);
 LaunchShape begin_states_shape(const Extents& sizes);
 LaunchShape scan_states_shape(const Extents& sizes);
+LaunchShape outputs_shape(const Extents& sizes);
 
 }  // namespace zoo::gpu::recurrence
