@@ -190,7 +190,7 @@ __device__ __forceinline__ void key_gradients(const Extents& sizes, const Place&
 }
 
 template <typename Format>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     gradients_kernel(Extents sizes, Inputs in, const float* __restrict__ beta, const float* __restrict__ log_decay,
                      float* __restrict__ dq, float* __restrict__ dk, float* __restrict__ dbeta,
                      float* __restrict__ dlog_decay) {

@@ -53,7 +53,7 @@ __device__ __forceinline__ void invert(const Matrix& lower, Matrix& inverse) {
 
 // One chunk of one head.
 template <typename Format, bool backward>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     solve_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k,
                  const float* __restrict__ values, const float* __restrict__ beta, const float* __restrict__ log_decay,
                  float* __restrict__ solved_values, float* __restrict__ solved_keys) {

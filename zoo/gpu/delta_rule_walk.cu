@@ -32,7 +32,7 @@ struct WalkInputs {
 //
 //   de = N^T P^T dy + (N^T D_n k) G,  G <- D_n G + (D q)^T dy - (D k)^T du
 template <typename Format, bool backward>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     walk_kernel(Extents sizes, WalkInputs in, const float* first_state, const float* __restrict__ solved_keys,
                 float* __restrict__ values, float* __restrict__ states, float* last_state, float* __restrict__ dv) {
   auto& shared = *shared_memory<WalkShared>();

@@ -176,7 +176,7 @@ __device__ __forceinline__ float value_gradients(const Extents& sizes, const Pla
 
 // All gradients of one chunk of the heads of a part, one after the other.
 template <typename Format>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     gradients_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k,
                      const float* __restrict__ v, const float* __restrict__ log_decay, const float* __restrict__ step,
                      const float* __restrict__ skip, const float* __restrict__ dy, const float* __restrict__ states,
