@@ -132,16 +132,132 @@ const Case cases[] = {
 
 class DeltaRule : public testing::TestWithParam<Case> {};
 
+// Of float32, splitting into TF32 loses 3 2^-22 of a product at most, and a float sum 2^-24 of each of its partial
+// sums: together below 4e-7 of a sum of products of either sign, root mean square. A gradient goes through the
+// triangular system twice and through four sums. Where keys are few, the gradient of the initial state is what the
+// steps' keys have left of its parts, whose errors cannot shrink as they do: 2 times as much, as zoo::ops has it.
 TEST_P(DeltaRule, IsTheDefinition) {
   const auto& [name, sizes, decay, largest_beta] = GetParam();
   const Inputs inputs = random_inputs(sizes, decay, largest_beta);
   const LargestError errors = errors_of(on_device(sizes, inputs), plain(sizes, inputs));
-  EXPECT_LT(errors.value(), 2e-6) << errors.text();
+  EXPECT_LT(errors.value(), largest_beta > 1 ? 4e-6 : 2e-6) << errors.text();
   RecordProperty("errors", errors.text());
-  if (std::getenv("SHOW") != nullptr) printf("%s\n", errors.text().c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, DeltaRule, testing::ValuesIn(cases), [](const auto& test) { return test.param.name; });
+
+// Rounding to p bits errs by u = 2^-(p+1) 0.72 / sqrt(3) of a number, root mean square, and so sqrt(2) u of a sum of
+// products. Results are behind up to five such sums, each of what those before it err by.
+TEST(DeltaRuleNumbers, ErrAsTheirFormatDoes) {
+  const DeltaRuleSizes sizes = {1, 70, 1, 16, 16};
+  const Inputs inputs = random_inputs(sizes, true);
+  const Results<double> expected = plain(sizes, inputs);
+  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
+    const double unit = std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0);
+    const LargestError errors = errors_of(on_device(sizes, inputs, precision), expected);
+    EXPECT_LT(errors.value(), 10 * unit) << errors.text();
+    EXPECT_GT(errors.value(), unit) << "more exact than its format: not rounded as the hardware does; "
+                                    << errors.text();
+  }
+}
+
+// Factors of 0 and of e^-200, which is 0 in float, at the beginning, within and at the end of a chunk.
+TEST(DeltaRuleNumbers, StrongDecaysForget) {
+  const DeltaRuleSizes sizes = {1, 130, 1, 4, 4};
+  Inputs inputs = random_inputs(sizes, true);
+  for (const std::size_t t : {10, 30, 63, 64, 129}) inputs.log_decay[t] = -200;
+  const Results<double> expected = plain(sizes, inputs);
+  EXPECT_LT(errors_of(on_device(sizes, inputs), expected).value(), 2e-6);
+  for (const std::size_t t : {10, 63}) inputs.log_decay[t] = -INFINITY;
+  EXPECT_LT(errors_of(on_device(sizes, inputs), expected).value(), 2e-6);
+}
+
+Inputs from_step(const DeltaRuleSizes& sizes, const Inputs& in, std::int64_t split, std::vector<float> state) {
+  Inputs result = in;
+  const auto drop = [&](std::vector<float>& values, std::int64_t width) {
+    values.erase(values.begin(), values.begin() + split * sizes.heads * width);
+  };
+  drop(result.q, sizes.dk);
+  drop(result.k, sizes.dk);
+  drop(result.v, sizes.dv);
+  drop(result.dy, sizes.dv);
+  drop(result.beta, 1);
+  drop(result.log_decay, 1);
+  result.initial = std::move(state);
+  return result;
+}
+
+// At the end of a chunk bit for bit, and elsewhere with as many roundings again.
+TEST(DeltaRuleNumbers, GoOnFromTheStateBehindAnySplit) {
+  const DeltaRuleSizes sizes = {1, 131, 2, 5, 3};
+  const Inputs inputs = random_inputs(sizes, true);
+  const Results<float> whole = on_device(sizes, inputs);
+  for (const std::int64_t split : {64, 37}) {
+    DeltaRuleSizes begin = sizes, rest = sizes;
+    begin.length = split;
+    rest.length = sizes.length - split;
+    const Results<float> behind = on_device(rest, from_step(sizes, inputs, split, on_device(begin, inputs).last));
+    const std::vector<float> y(whole.y.begin() + split * sizes.heads * sizes.dv, whole.y.end());
+    if (split == 64) {
+      EXPECT_EQ(behind.y, y);
+      EXPECT_EQ(behind.last, whole.last);
+    }
+    EXPECT_LT(relative_error(behind.y, {y.begin(), y.end()}), 2e-6);
+    EXPECT_LT(relative_error(behind.last, {whole.last.begin(), whole.last.end()}), 2e-6);
+  }
+}
+
+TEST(DeltaRuleNumbers, RepeatBitForBitInEveryOrder) {
+  const DeltaRuleSizes sizes = {1, 70, 2, 9, 5};
+  const Inputs inputs = random_inputs(sizes, true);
+  set_schedule_seed(1);
+  const Results<float> first = on_device(sizes, inputs);
+  set_schedule_seed(2);
+  const Results<float> second = on_device(sizes, inputs);
+  for (std::size_t i = 0; i < first.all().size(); ++i) EXPECT_EQ(*first.all()[i].second, *second.all()[i].second);
+}
+
+TEST(DeltaRuleNumbers, TheLastStatesGradientMayBeMissing) {
+  const DeltaRuleSizes sizes = {1, 20, 1, 4, 4};
+  Inputs inputs = random_inputs(sizes, true);
+  inputs.dlast.assign(inputs.dlast.size(), 0);
+  const Results<float> zero = on_device(sizes, inputs);
+  inputs.dlast.clear();
+  EXPECT_EQ(on_device(sizes, inputs).dk, zero.dk);
+}
+
+TEST(DeltaRuleLaunch, NoStepsLeaveTheState) {
+  const DeltaRuleSizes sizes = {2, 0, 1, 2, 3};
+  const Inputs inputs = random_inputs(sizes, true);
+  const Results<float> results = on_device(sizes, inputs);
+  EXPECT_EQ(results.last, inputs.initial);
+  EXPECT_EQ(results.dinitial, inputs.dlast);
+}
+
+TEST(DeltaRuleLaunch, SharedMemoryGrowsWithTheKeysAlone) {
+  const DeltaRuleSizes sizes = {2, 130, 4, 128, 70};
+  const std::vector<LaunchShape> forward = delta_rule_forward_kernels(sizes);
+  EXPECT_EQ(forward[0].blocks, 2U * 4 * 3);
+  // Four matrices of 64 rows of 64 + 4 floats, and three factors a step.
+  EXPECT_EQ(forward[0].shared_bytes, 4U * (4 * 64 * 68 + 3 * 64));
+  EXPECT_EQ(forward[1].blocks, 2U * 4 * 2);
+  // Three matrices, two factors a step and one of the chunk, padded, and two matrices of the state.
+  EXPECT_EQ(forward[1].shared_bytes, 4U * (3 * 64 * 68 + 2 * 64 + 4 + 2 * 64 * 68));
+  EXPECT_EQ(delta_rule_backward_kernels(sizes)[2].shared_bytes, 4U * (5 * 64 * 68 + 5 * 64 + 4));
+  EXPECT_EQ(delta_rule_checkpoints(sizes), 3 * 2 * 4 * 128 * 70 + 2 * 130 * 4 * 70);
+  EXPECT_EQ(delta_rule_backward_workspace(sizes), 3 * 2 * 4 * 128 * 70 + 2 * 130 * 4 * (128 + 70));
+}
+
+TEST(DeltaRuleLaunch, RefusesWhatItDoesNotCompute) {
+  Stream stream;
+  const auto refused = [&](const DeltaRuleSizes& sizes) {
+    return error_of([&] { delta_rule_forward(sizes, {}, {}, nullptr, nullptr, Precision::float32, stream); });
+  };
+  EXPECT_TRUE(delta_rule_fits({1, 8, 1, 256, 256}));
+  EXPECT_FALSE(delta_rule_fits({1, 8, 1, 4096, 4}));
+  EXPECT_THAT(refused({1, 8, 1, 4096, 4}), HasSubstr("dk is 4096; a state's columns need 1166864 bytes"));
+  EXPECT_THAT(refused({1, 8, 1, 0, 4}), HasSubstr("dk is 0; it must be from 1 to 2147483647"));
+}
 
 }  // namespace
 }  // namespace zoo::gpu

@@ -6,7 +6,7 @@
 #include "gpu_testing.h"
 #include "numbers.h"
 #include "tape.h"
-#include "zoo/gpu/device.h"
+#include "zoo/gpu/emulation.h"
 
 namespace zoo::gpu {
 namespace {
@@ -349,17 +349,141 @@ const Case cases[] = {
 
 class FastWeights : public testing::TestWithParam<Case> {};
 
+// Of float32, splitting into TF32 loses 3 2^-22 of a product at most, and a float sum 2^-24 of each of its partial
+// sums: together below 4e-7 of a sum of products of either sign, root mean square. A gradient goes through five sums at
+// most (a norm's are of the same kind), whose errors add up as squares: 9e-7; and the norms remove what of a gradient
+// is along x^ and 1, half of it in narrow heads.
 TEST_P(FastWeights, IsTheDefinition) {
   const FastWeightsSizes sizes = GetParam().sizes();
   const Inputs inputs = random_inputs(sizes);
   const LargestError errors = errors_of(on_device(sizes, inputs), plain(sizes, inputs));
   EXPECT_LT(errors.value(), 2e-6) << errors.text();
   RecordProperty("errors", errors.text());
-  if (std::getenv("SHOW") != nullptr) printf("%s\n", errors.text().c_str());
 }
 
 INSTANTIATE_TEST_SUITE_P(Cases, FastWeights, testing::ValuesIn(cases),
                          [](const auto& test) { return test.param.name; });
+
+FastWeightsSizes sizes_of(const char* name) {
+  for (const Case& each : cases) {
+    if (std::string(each.name) == name) return each.sizes();
+  }
+  throw Error("no case is named {}", name);
+}
+
+// Rounding to p bits errs by u = 2^-(p+1) 0.72 / sqrt(3) of a number, root mean square, and so sqrt(2) u of a sum of
+// products. Results are behind up to five such sums, each of what those before it err by.
+TEST(FastWeightsNumbers, ErrAsTheirFormatDoes) {
+  const FastWeightsSizes sizes = sizes_of("mlp_width_16");
+  const Inputs inputs = random_inputs(sizes);
+  const Named<double> expected = plain(sizes, inputs);
+  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
+    const double unit = std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0);
+    const LargestError errors = errors_of(on_device(sizes, inputs, precision), expected);
+    EXPECT_LT(errors.value(), 10 * unit) << errors.text();
+    EXPECT_GT(errors.value(), unit) << "more exact than its format: not rounded as the hardware does; "
+                                    << errors.text();
+  }
+}
+
+// A mini-batch that has not ended goes on from the sums that were left.
+TEST(FastWeightsNumbers, GoOnFromTheMapsBehindAnySplit) {
+  const FastWeightsSizes sizes = sizes_of("mlp_width_16");
+  Inputs inputs = random_inputs(sizes);
+  const std::vector<float> whole = on_device(sizes, inputs)[0].second;
+  for (const std::int64_t split : {16, 7}) {
+    FastWeightsSizes begin = sizes, rest = sizes;
+    begin.length = split;
+    rest.length = sizes.length - split;
+    rest.first = split % sizes.mini_batch;
+    const Named<float> before = on_device(begin, inputs);
+    Inputs behind = inputs;
+    for (std::size_t i = 0; i < 4; ++i)
+      behind.tensors[i].erase(behind.tensors[i].begin(), behind.tensors[i].begin() + split * (i < 3 ? 16 : 1));
+    behind.dz.erase(behind.dz.begin(), behind.dz.begin() + split * 16);
+    for (std::size_t i = first_map; i < behind.tensors.size(); ++i)
+      behind.tensors[i] = before[1 + i - first_map].second;
+    const std::vector<float> z = on_device(rest, behind)[0].second;
+    const std::vector<float> expected(whole.begin() + split * 16, whole.end());
+    if (split == 16) {
+      EXPECT_EQ(z, expected);
+    }
+    EXPECT_LT(relative_error(z, {expected.begin(), expected.end()}), 1e-6);
+  }
+}
+
+TEST(FastWeightsNumbers, RepeatBitForBitInEveryOrder) {
+  const FastWeightsSizes sizes = sizes_of("mlp_begun");
+  const Inputs inputs = random_inputs(sizes);
+  set_schedule_seed(1);
+  const Named<float> first = on_device(sizes, inputs);
+  set_schedule_seed(2);
+  EXPECT_EQ(on_device(sizes, inputs), first);
+}
+
+// Whose gradients nobody gave are zero.
+TEST(FastWeightsNumbers, GradientsOfTheMapsBehindMayBeMissing) {
+  const FastWeightsSizes sizes = sizes_of("linear_begun");
+  Inputs inputs = random_inputs(sizes);
+  for (std::vector<float>& gradient : inputs.dmaps) gradient.assign(gradient.size(), 0);
+  EXPECT_EQ(on_device(sizes, inputs), on_device(sizes, inputs, Precision::float32, /*of_maps=*/false));
+}
+
+// What lies in shared memory and what in device memory are the same numbers.
+TEST(FastWeightsLaunch, WhatDoesNotFitLiesInDeviceMemory) {
+  const FastWeightsSizes sizes = sizes_of("mlp_width_16");
+  const Inputs inputs = random_inputs(sizes);
+  const Named<float> expected = on_device(sizes, inputs);
+  const std::int64_t kept = fast_weights_backward_workspace(sizes);
+  EXPECT_EQ(fast_weights_forward_workspace(sizes), 0);
+  const Device whole = device();
+  Device small = whole;
+  small.shared_bytes_per_block = 24 * 1024;
+  emulate_device(small);
+  EXPECT_LE(fast_weights_backward_kernels(sizes)[0].shared_bytes, small.shared_bytes_per_block);
+  EXPECT_GT(fast_weights_forward_workspace(sizes), 0);
+  EXPECT_GT(fast_weights_backward_workspace(sizes), kept);
+  EXPECT_EQ(on_device(sizes, inputs), expected);
+  emulate_device(a100());
+  EXPECT_EQ(on_device(sizes, inputs), expected);
+  emulate_device(whole);
+}
+
+// Of TTT-MLP with heads of 64, W and their gradients, 4 64 (256 + 4) and 4 256 (64 + 4) floats, are larger than what a
+// block has: the gradients lie in shared memory, W in the block's device memory.
+TEST(FastWeightsLaunch, TheGradientsOfWideMapsLieInSharedMemory) {
+  const FastWeightsSizes sizes = {.batch = 2, .length = 64, .heads = 3, .maps = 2, .widths = {64, 256, 64}};
+  const std::size_t maps = sizeof(float) * (64 * 260 + 256 * 68);
+  const LaunchShape backward = fast_weights_backward_kernels(sizes)[0];
+  EXPECT_EQ(backward.blocks, 6U);
+  EXPECT_EQ(backward.threads, 256U);
+  EXPECT_GT(2 * maps, device().shared_bytes_per_block);
+  EXPECT_GT(backward.shared_bytes, maps);
+  EXPECT_EQ(resident_blocks(backward), 1U);
+  EXPECT_EQ(fast_weights_forward_workspace(sizes), 0);
+}
+
+TEST(FastWeightsLaunch, RefusesWhatItDoesNotCompute) {
+  Stream stream;
+  const auto refused = [&](const FastWeightsSizes& sizes) {
+    return error_of([&] { fast_weights_forward(sizes, {}, {}, nullptr, Precision::float32, stream); });
+  };
+  FastWeightsSizes sizes = {.batch = 1, .length = 64, .heads = 1, .maps = 1, .widths = {4, 4}};
+  EXPECT_TRUE(fast_weights_fit(sizes));
+  sizes.first = 16;
+  EXPECT_THAT(refused(sizes), HasSubstr("first is 16; it must be below mini_batch"));
+  sizes.first = 0;
+  sizes.maps = 3;
+  EXPECT_THAT(refused(sizes), HasSubstr("maps is 3; it must be 1 or 2"));
+  sizes.maps = 2;
+  sizes.widths = {4, 8, 5};
+  EXPECT_THAT(refused(sizes), HasSubstr("the last width is 5; it must be the first"));
+  sizes.widths = {4, 0, 4};
+  EXPECT_THAT(refused(sizes), HasSubstr("hidden width is 0; it must be from 1 to 2147483647"));
+  sizes.widths = {2048, 2048, 2048};
+  EXPECT_FALSE(fast_weights_fit(sizes));
+  EXPECT_THAT(refused(sizes), HasSubstr("16 rows of width 2048 do not fit 3 times into the"));
+}
 
 }  // namespace
 }  // namespace zoo::gpu
