@@ -330,7 +330,7 @@ __global__ void __launch_bounds__(max_threads, 1)
     backward_kernel(Extents sizes, std::size_t shared_count, cpu::FastWeightsInputs<float> in,
                     MapTensors<const float> maps, const float* __restrict__ checkpoints, const float* __restrict__ dz,
                     MapTensors<const float> map_gradients, cpu::FastWeightsGradients<float> into,
-                    MapTensors<float> into_maps, float* __restrict__ workspace, std::size_t own_workspace) {
+                    MapTensors<float> into_maps, float* workspace, std::size_t own_workspace) {
   auto& shared = *shared_memory<Shared>();
   const Head head(sizes);
   const std::ptrdiff_t index = head.index(sizes);

@@ -14,7 +14,7 @@ template <typename Format>
 __global__ void __launch_bounds__(max_threads, 1)
     forward_kernel(Extents sizes, std::size_t shared_count, cpu::FastWeightsInputs<float> in,
                    MapTensors<const float> maps, float* z, MapTensors<float> maps_behind, float* checkpoints,
-                   float* __restrict__ workspace, std::size_t own_workspace) {
+                   float* workspace, std::size_t own_workspace) {
   auto& shared = *shared_memory<Shared>();
   const Head head(sizes);
   const std::ptrdiff_t index = head.index(sizes);

@@ -109,10 +109,9 @@ __device__ __forceinline__ void load_maps(const Extents& sizes, const Shared& sh
   }
 }
 
-/// A piece's keys, queries, labels, rates and scales to shared memory, once all are done with the last piece's.
+/// A piece's keys, queries, labels, rates and scales to shared memory. All threads must be done with the last piece's.
 __device__ __forceinline__ void load_piece(const Extents& sizes, const Head& head, const Piece& piece,
                                            const cpu::FastWeightsInputs<float>& in, Shared& shared) {
-  __syncthreads();
   begin_copy(shared.q.data, shared.q.pitch, sizes.rows(), head.rows(sizes, in.q, piece));
   begin_copy(shared.k.data, shared.k.pitch, sizes.rows(), head.rows(sizes, in.k, piece));
   begin_copy(shared.v.data, shared.v.pitch, sizes.rows(), head.rows(sizes, in.v, piece));
