@@ -340,6 +340,7 @@ const Case cases[] = {
     {"linear_width_32_of_five_checkpointed_mini_batches", 1, 83, 1, 32, 0, 16, 0},
     {"linear_width_64", 1, 24, 1, 64, 0, 16, 0},
     {"linear_begun", 1, 20, 2, 5, 0, 8, 3},
+    {"linear_begun_and_ended", 1, 13, 1, 6, 0, 8, 3},
     {"linear_pieces_of_a_mini_batch", 1, 150, 1, 6, 0, 70, 10},
     {"mlp", 2, 9, 2, 8, 20, 4, 0},
     {"mlp_begun", 1, 17, 1, 5, 32, 7, 2},

@@ -205,6 +205,7 @@ struct Sums {
   /// `column` on.
   template <typename Format, typename A, typename B>
   __device__ __forceinline__ void add(int row, int column, int begin, int end, const A& a, const B& b) {
+    // Not unrolled: a kernel has some twenty products, and its code would outgrow the caches.
 #if defined(__CUDACC__)
 #pragma unroll 1
 #endif
@@ -218,7 +219,14 @@ struct Sums {
   /// Calls body(row, column, sum) for all that this lane holds.
   template <typename Body>
   __device__ __forceinline__ void each(int row, int column, const Body& body) {
+    // Unrolled however long the body is, or the sums would not be in registers.
+#if defined(__CUDACC__)
+#pragma unroll
+#endif
     for (int tile = 0; tile < 2; ++tile) {
+#if defined(__CUDACC__)
+#pragma unroll
+#endif
       for (int i = 0; i < 4; ++i)
         body(row + TileC::row(i), column + tile * tile_columns + TileC::column(i), tiles[tile].values[i]);
     }
