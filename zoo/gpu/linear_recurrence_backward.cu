@@ -1,7 +1,6 @@
 #include "zoo/gpu/linear_recurrence.h"
 #include "zoo/gpu/linear_recurrence_channel.h"
-#include "zoo/gpu/linear_recurrence_chunk.h"
-#include "zoo/gpu/warp.h"
+#include "zoo/gpu/linear_recurrence_flows.h"
 
 namespace zoo::gpu {
 
@@ -42,25 +41,6 @@ struct Inputs {
   const float* states;   // before each chunk
   const float* dstates;  // the gradients of those after each chunk
 };
-
-// Over the warps of a block, which all get the sum.
-__device__ __forceinline__ float block_sum(float value, float (&warp_sums)[threads / 32]) {
-  const float sum = warp_sum(value);
-  __syncthreads();
-  if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
-  __syncthreads();
-  float result = 0;
-  for (const float of_warp : warp_sums) result += of_warp;
-  return result;
-}
-
-// The sum of each of this lane's two rows over the warp's columns, to the row's place.
-__device__ __forceinline__ void store_row_sums(const float (&sums)[2], float* into) {
-  for (int half = 0; half < 2; ++half) {
-    const float sum = across_row(sums[half], [](float a, float b) { return a + b; });
-    if (TileC::column(0) == 0) into[own_row() + TileC::row(2 * half)] = sum;
-  }
-}
 
 template <typename Format>
 __device__ __forceinline__ void fill_scores(const Extents& sizes, const Place& at, const Inputs& in,
@@ -195,32 +175,9 @@ __device__ __forceinline__ float value_gradients(const Extents& sizes, const Pla
   return through_skip;
 }
 
-// The gradient of each step's log decay is all that flows through that step: from the steps and the state before it to
-// it, to those after it and to the state after the chunk; added up without differences, so that the little that passes
-// a strong decay is not lost in what does not.
-__device__ __forceinline__ void decay_gradients(const Extents& sizes, const Place& at, const Inputs& in,
-                                                BackwardShared& shared, float* __restrict__ dlog_decay) {
-  const std::ptrdiff_t state = (at.own_chunk * sizes.all_heads() + at.of_head(sizes)) * sizes.cells();
-  float through = 0;
-  for (std::ptrdiff_t i = threadIdx.x; i < sizes.cells(); i += threads)
-    through = fmaf(in.states[state + i], in.dstates[state + i], through);
-  through = block_sum(through, shared.warp_sums) * shared.factors.from_start[chunk - 1];
-  float* flow = shared.factors.between;
-  const int own = static_cast<int>(threadIdx.x);
-  if (own < chunk) {  // what flows from step `own` to step t becomes what flows from there to t or later
-    for (int t = chunk - 2; t >= own; --t) flow[t * pitch + own] += flow[(t + 1) * pitch + own];
-  }
-  __syncthreads();
-  if (own >= chunk || at.first + own >= sizes.length) return;
-  float sum = through;
-  for (int s = 0; s < own; ++s) sum += shared.to_state[s] + flow[own * pitch + s];
-  for (int t = chunk - 1; t >= own; --t) sum += shared.from_state[t];
-  dlog_decay[at.row(sizes, own, sizes.heads, at.head)] = sum;
-}
-
 // All gradients of one chunk of the heads of a part, one after the other.
 template <typename Format>
-__global__ void __launch_bounds__(threads)
+__global__ void __launch_bounds__(threads, 2)
     gradients_kernel(Extents sizes, const float* __restrict__ q, const float* __restrict__ k,
                      const float* __restrict__ v, const float* __restrict__ log_decay, const float* __restrict__ step,
                      const float* __restrict__ skip, const float* __restrict__ dy, const float* __restrict__ states,
@@ -246,7 +203,8 @@ __global__ void __launch_bounds__(threads)
     key_gradients<Format, true>(sizes, at, in, shared, dk);
     const float past = skip == nullptr ? 0.0F : skip[at.head];
     const float through_skip = value_gradients<Format>(sizes, at, in, past, shared, dv, dstep);
-    if (dlog_decay != nullptr) decay_gradients(sizes, at, in, shared, dlog_decay);
+    if (dlog_decay != nullptr)
+      decay_gradients(sizes, {at.sequence, at.head, at.own_chunk}, in.states, in.dstates, shared, dlog_decay);
     if (dstep == nullptr) continue;
     const float sum = block_sum(through_skip, shared.warp_sums);
     if (threadIdx.x == 0) dskip[at.own_chunk * sizes.all_heads() + at.of_head(sizes)] = sum;

@@ -166,8 +166,12 @@ void begin_states(const Extents& sizes, bool to_end, const float* a, const float
 /// the beginning of it, and `last` becomes that at its end.
 void scan_states(const Extents& sizes, bool backward, const float* first, const float* wholes, float* states,
                  float* last, Stream& stream);
+/// y from the states before all chunks, the chunks side by side.
+void read_outputs(const Extents& sizes, const cpu::RecurrenceInputs<float>& inputs, const float* states, float* y,
+                  Precision precision, Stream& stream);
 LaunchShape begin_states_shape(const Extents& sizes);
 LaunchShape scan_states_shape(const Extents& sizes);
+LaunchShape outputs_shape(const Extents& sizes);
 
 /// into [count] = the sums over chunks of [chunks,count].
 void add_chunks(const float* sums, int chunks, std::ptrdiff_t count, float* into, Stream& stream);

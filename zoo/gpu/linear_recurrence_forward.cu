@@ -70,6 +70,10 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
+}  // namespace
+
+namespace recurrence {
+
 LaunchShape outputs_shape(const Extents& sizes) {
   const auto slices = static_cast<unsigned>(blocks_of(sizes.dv, chunk));
   return {.kernel = "linear_recurrence_outputs",
@@ -79,7 +83,15 @@ LaunchShape outputs_shape(const Extents& sizes) {
           .shared_bytes = sizeof(ForwardShared)};
 }
 
-}  // namespace
+void read_outputs(const Extents& sizes, const cpu::RecurrenceInputs<float>& inputs, const float* states, float* y,
+                  Precision precision, Stream& stream) {
+  with_format(precision, [&](auto format) {
+    launch_shape(outputs_kernel<decltype(format)>, outputs_shape(sizes), stream, sizes, inputs.q, inputs.k, inputs.v,
+                 inputs.log_decay, inputs.step, inputs.skip, states, y);
+  });
+}
+
+}  // namespace recurrence
 
 void linear_recurrence_forward(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs,
                                const cpu::RecurrenceOutputs<float>& outputs, Precision precision, Stream& stream) {
@@ -91,10 +103,7 @@ void linear_recurrence_forward(const cpu::RecurrenceSizes& sizes, const cpu::Rec
   begin_states(extents, /*to_end=*/true, inputs.k, inputs.v, inputs.log_decay, inputs.step, states, wholes, precision,
                stream);
   scan_states(extents, /*backward=*/false, inputs.initial, wholes, states, outputs.state, stream);
-  with_format(precision, [&](auto format) {
-    launch_shape(outputs_kernel<decltype(format)>, outputs_shape(extents), stream, extents, inputs.q, inputs.k,
-                 inputs.v, inputs.log_decay, inputs.step, inputs.skip, states, outputs.y);
-  });
+  read_outputs(extents, inputs, states, outputs.y, precision, stream);
 }
 
 std::int64_t linear_recurrence_checkpoints(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay) {

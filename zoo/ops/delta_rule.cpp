@@ -5,17 +5,17 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/cpu/delta_rule.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/delta_rule.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
 
 namespace {
 
-template <typename T>
-cpu::DeltaRuleInputs<T> pointers(std::span<const Tensor> inputs) {
-  return {inputs[0].data<T>(), inputs[1].data<T>(), inputs[2].data<T>(),
-          inputs[3].data<T>(), inputs[4].data<T>(), inputs[5].defined() ? inputs[5].data<T>() : nullptr};
+template <typename At>
+cpu::DeltaRuleInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[0]), at(inputs[1]), at(inputs[2]), at(inputs[3]), at(inputs[4]), at.if_defined(inputs[5])};
 }
 
 // Inputs: q, k, v, beta, initial, log_decay or undefined. Outputs: y and the last state.
@@ -26,35 +26,53 @@ class DeltaRule final : public FusedOp {
   std::string_view name() const override { return "delta_rule"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[0].dtype(), name(), [&](auto zero) -> Tensors {
-      using T = decltype(zero);
-      Tensor y = Tensor::empty(inputs[2].shape(), dtype_of<T>);
-      Tensor state = Tensor::empty(inputs[4].shape(), dtype_of<T>);
-      cpu::delta_rule_forward(sizes_, pointers<T>(inputs), {y.data<T>(), state.data<T>()});
-      count_flops(3 * flops_of_a_product());  // k S, k^T e, q S
-      return {y, state};
-    });
+    Tensor y = Tensor::empty(inputs[2].shape(), inputs[2].dtype());
+    Tensor state = Tensor::empty(inputs[4].shape(), inputs[4].dtype());
+    dispatch(
+        y.dtype(), name(),
+        [&](auto at) {
+          if constexpr (at.gpu) {
+            checkpoints_ = Tensor::empty({gpu::delta_rule_checkpoints(sizes_)});
+            Tensor workspace = Tensor::empty({gpu::delta_rule_forward_workspace(sizes_)});
+            gpu::delta_rule_forward(sizes_, pointers(at, inputs), {at(y), at(state)}, at(checkpoints_), at(workspace),
+                                    gpu::Precision::float32, at.stream());
+          } else {
+            cpu::delta_rule_forward(sizes_, pointers(at, inputs), {at(y), at(state)});
+          }
+        },
+        has_gpu_kernel());
+    count_flops(3 * flops_of_a_product());  // k S, k^T e, q S
+    return {y, state};
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[0].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors gradients(executed.inputs.size());
-      for (std::size_t i = 0; i < executed.inputs.size(); ++i) {
-        if (i < 5 || executed.needs(i)) gradients[i] = Tensor::empty(executed.inputs[i].shape(), dtype_of<T>);
-      }
-      const Tensor dy = executed.output_grad(0);
-      const Tensor& dstate = executed.output_grads[1];
-      cpu::delta_rule_backward(
-          sizes_, pointers<T>(executed.inputs), {dy.data<T>(), dstate.defined() ? dstate.data<T>() : nullptr},
-          {gradients[0].data<T>(), gradients[1].data<T>(), gradients[2].data<T>(), gradients[3].data<T>(),
-           gradients[4].data<T>(), gradients[5].defined() ? gradients[5].data<T>() : nullptr});
-      count_flops(6 * flops_of_a_product());  // two for each product
-      for (std::size_t i = 0; i < 5; ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
-      }
-      return gradients;
-    });
+    const std::span<const Tensor> inputs = executed.inputs;
+    Tensors gradients(inputs.size());
+    for (std::size_t i = 0; i < inputs.size(); ++i) {
+      if (i < 5 || executed.needs(i)) gradients[i] = Tensor::empty(inputs[i].shape(), inputs[i].dtype());
+    }
+    const Tensor dy = executed.output_grad(0);
+    dispatch(
+        dy.dtype(), name(),
+        [&](auto at) {
+          using T = typename decltype(at)::Real;
+          const cpu::DeltaRuleOutputs<const T> output_gradients{at(dy), at.if_defined(executed.output_grads[1])};
+          const cpu::DeltaRuleGradients<T> into{at(gradients[0]), at(gradients[1]), at(gradients[2]),
+                                                at(gradients[3]), at(gradients[4]), at.if_defined(gradients[5])};
+          if constexpr (at.gpu) {
+            Tensor workspace = Tensor::empty({gpu::delta_rule_backward_workspace(sizes_)});
+            gpu::delta_rule_backward(sizes_, pointers(at, inputs), output_gradients, at(std::as_const(checkpoints_)),
+                                     into, at(workspace), gpu::Precision::float32, at.stream());
+          } else {
+            cpu::delta_rule_backward(sizes_, pointers(at, inputs), output_gradients, into);
+          }
+        },
+        has_gpu_kernel());
+    count_flops(6 * flops_of_a_product());  // two for each product
+    for (std::size_t i = 0; i < 5; ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   // The definition, step by step.
@@ -81,7 +99,13 @@ class DeltaRule final : public FusedOp {
     return 2.0 * static_cast<double>(sizes_.batch * sizes_.length * sizes_.heads * sizes_.dk * sizes_.dv);
   }
 
+  bool has_gpu_kernel() const {
+    if constexpr (gpu_built) return on_gpu() && gpu::delta_rule_fits(sizes_);
+    return false;
+  }
+
   cpu::DeltaRuleSizes sizes_;
+  Tensor checkpoints_;  // of the GPU's forward pass, for its backward pass
 };
 
 bool fits(const Tensor& q, const Tensor& k, const Tensor& v, const Tensor& beta, const Tensor& initial,

@@ -5,7 +5,8 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/cpu/fast_weights.h"
-#include "zoo/ops/dtypes.h"
+#include "zoo/gpu/fast_weights.h"
+#include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 
 namespace zoo::ops {
@@ -105,31 +106,24 @@ class Fragment {
   Tensor q_, k_, v_, eta_, scale_, weight_, bias_;
 };
 
-template <typename T>
-cpu::FastMaps<const T> map_pointers(std::span<const Tensor> tensors) {
-  const auto data = [](const Tensor& tensor) { return tensor.defined() ? tensor.data<T>() : nullptr; };
-  cpu::FastMaps<const T> maps;
-  for (std::size_t l = 0; 4 * l < tensors.size(); ++l) {
-    maps[l] = {data(tensors[4 * l]), data(tensors[4 * l + 1]), data(tensors[4 * l + 2]), data(tensors[4 * l + 3])};
-  }
-  return maps;
-}
-
-template <typename T>
-cpu::FastMaps<T> map_pointers(std::span<Tensor> tensors) {
+// Pointers to the tensors of maps; nullptr where one is undefined.
+template <typename At, typename AnyTensor>
+auto map_pointers(const At& at, std::span<AnyTensor> tensors) {
+  using T = std::remove_pointer_t<decltype(at.if_defined(tensors[0]))>;
   cpu::FastMaps<T> maps;
   for (std::size_t l = 0; 4 * l < tensors.size(); ++l) {
-    maps[l] = {tensors[4 * l].data<T>(), tensors[4 * l + 1].data<T>(), tensors[4 * l + 2].data<T>(),
-               tensors[4 * l + 3].data<T>()};
+    const auto part = [&](std::size_t i) { return at.if_defined(tensors[4 * l + i]); };
+    maps[l] = {part(0), part(1), part(2), part(3)};
   }
   return maps;
 }
 
-template <typename T>
-cpu::FastWeightsInputs<T> pointers(std::span<const Tensor> inputs) {
-  const auto data = [&](Input input) { return inputs[input].data<T>(); };
-  return {data(q_input),     data(k_input),      data(v_input),    data(eta_input),
-          data(scale_input), data(weight_input), data(bias_input), map_pointers<T>(inputs.subspan(maps_input))};
+template <typename At>
+cpu::FastWeightsInputs<typename At::Real> pointers(const At& at, std::span<const Tensor> inputs) {
+  return {at(inputs[q_input]),     at(inputs[k_input]),
+          at(inputs[v_input]),     at(inputs[eta_input]),
+          at(inputs[scale_input]), at(inputs[weight_input]),
+          at(inputs[bias_input]),  map_pointers(at, inputs.subspan(maps_input))};
 }
 
 // Outputs: z, and W, b, W_sum, b_sum of each map.
@@ -142,48 +136,73 @@ class FastWeightsOp final : public FusedOp {
   std::string_view name() const override { return "fast_weights"; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
-    return with_real_type(inputs[q_input].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      Tensors outputs = {Tensor::empty(inputs[q_input].shape(), dtype_of<T>)};
-      for (const Tensor& each : inputs.subspan(maps_input)) outputs.push_back(Tensor::empty(each.shape(), dtype_of<T>));
-      if (keeps_checkpoints_) {
-        checkpoints_ =
-            Tensor::empty({sizes_.batch, sizes_.heads, sizes_.checkpoints(), sizes_.checkpoint_values()}, dtype_of<T>);
-      }
-      cpu::fast_weights_forward(sizes_, pointers<T>(inputs),
-                                {outputs[0].data<T>(), map_pointers<T>(std::span(outputs).subspan(1)),
-                                 keeps_checkpoints_ ? checkpoints_.data<T>() : nullptr});
-      count_flops(flops());
-      return outputs;
-    });
+    const DType dtype = inputs[q_input].dtype();
+    Tensors outputs = {Tensor::empty(inputs[q_input].shape(), dtype)};
+    for (const Tensor& each : inputs.subspan(maps_input)) outputs.push_back(Tensor::empty(each.shape(), dtype));
+    if (keeps_checkpoints_) {
+      checkpoints_ =
+          Tensor::empty({sizes_.batch, sizes_.heads, sizes_.checkpoints(), sizes_.checkpoint_values()}, dtype);
+    }
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          using T = typename decltype(at)::Real;
+          const cpu::FastWeightsOutputs<T> into{at(outputs[0]), map_pointers(at, std::span(outputs).subspan(1)),
+                                                at.if_defined(checkpoints_)};
+          if constexpr (at.gpu) {
+            Tensor workspace = Tensor::empty({gpu::fast_weights_forward_workspace(sizes_)});
+            gpu::fast_weights_forward(sizes_, pointers(at, inputs), into, at(workspace), gpu::Precision::float32,
+                                      at.stream());
+          } else {
+            cpu::fast_weights_forward(sizes_, pointers(at, inputs), into);
+          }
+        },
+        has_gpu_kernel());
+    count_flops(flops());
+    return outputs;
   }
 
   Tensors backward(const Executed& executed) override {
-    return with_real_type(executed.inputs[q_input].dtype(), name(), [&](auto zero) {
-      using T = decltype(zero);
-      const std::span<const Tensor> inputs = executed.inputs;
-      Tensors gradients;
-      for (const Tensor& input : inputs) gradients.push_back(Tensor::empty(input.shape(), dtype_of<T>));
-      // One for each sequence (and head), summed below.
-      Tensor scale = Tensor::empty({sizes_.batch, sizes_.heads, options_.mini_batch}, dtype_of<T>);
-      Tensor weight = Tensor::empty({sizes_.batch, sizes_.heads, sizes_.widths[0]}, dtype_of<T>);
-      Tensor bias = Tensor::empty(weight.shape(), dtype_of<T>);
-      const Tensor dz = executed.output_grad(0);
-      cpu::fast_weights_backward(
-          sizes_, pointers<T>(inputs), checkpoints_.data<T>(), dz.data<T>(),
-          map_pointers<T>(executed.output_grads.subspan(1)),
-          {gradients[q_input].data<T>(), gradients[k_input].data<T>(), gradients[v_input].data<T>(),
-           gradients[eta_input].data<T>(), scale.data<T>(), weight.data<T>(), bias.data<T>(),
-           map_pointers<T>(std::span(gradients).subspan(maps_input))});
-      count_flops(2 * flops());
-      gradients[scale_input] = sum(sum(scale, 0), 0);
-      gradients[weight_input] = sum(weight, 0);
-      gradients[bias_input] = sum(bias, 0);
-      for (std::size_t i = 0; i < gradients.size(); ++i) {
-        if (!executed.needs(i)) gradients[i] = {};
-      }
-      return gradients;
-    });
+    const std::span<const Tensor> inputs = executed.inputs;
+    const DType dtype = inputs[q_input].dtype();
+    Tensors gradients;
+    for (const Tensor& input : inputs) gradients.push_back(Tensor::empty(input.shape(), dtype));
+    // One for each sequence (and head), summed below.
+    Tensor scale = Tensor::empty({sizes_.batch, sizes_.heads, options_.mini_batch}, dtype);
+    Tensor weight = Tensor::empty({sizes_.batch, sizes_.heads, sizes_.widths[0]}, dtype);
+    Tensor bias = Tensor::empty(weight.shape(), dtype);
+    const Tensor dz = executed.output_grad(0);
+    dispatch(
+        dtype, name(),
+        [&](auto at) {
+          using T = typename decltype(at)::Real;
+          const cpu::FastWeightsGradients<T> into{at(gradients[q_input]),
+                                                  at(gradients[k_input]),
+                                                  at(gradients[v_input]),
+                                                  at(gradients[eta_input]),
+                                                  at(scale),
+                                                  at(weight),
+                                                  at(bias),
+                                                  map_pointers(at, std::span(gradients).subspan(maps_input))};
+          const T* checkpoints = at(std::as_const(checkpoints_));
+          const auto map_gradients = map_pointers(at, executed.output_grads.subspan(1));
+          if constexpr (at.gpu) {
+            Tensor workspace = Tensor::empty({gpu::fast_weights_backward_workspace(sizes_)});
+            gpu::fast_weights_backward(sizes_, pointers(at, inputs), checkpoints, at(dz), map_gradients, into,
+                                       at(workspace), gpu::Precision::float32, at.stream());
+          } else {
+            cpu::fast_weights_backward(sizes_, pointers(at, inputs), checkpoints, at(dz), map_gradients, into);
+          }
+        },
+        has_gpu_kernel());
+    count_flops(2 * flops());
+    gradients[scale_input] = sum(sum(scale, 0), 0);
+    gradients[weight_input] = sum(weight, 0);
+    gradients[bias_input] = sum(bias, 0);
+    for (std::size_t i = 0; i < gradients.size(); ++i) {
+      if (!executed.needs(i)) gradients[i] = {};
+    }
+    return gradients;
   }
 
   Tensors fallback(std::span<const Tensor> inputs) override {
@@ -232,6 +251,11 @@ class FastWeightsOp final : public FusedOp {
     }
     return static_cast<double>(sizes_.batch * sizes_.heads) *
            (static_cast<double>(sizes_.length) * each_token + pairs * each_pair);
+  }
+
+  bool has_gpu_kernel() const {
+    if constexpr (gpu_built) return on_gpu() && gpu::fast_weights_fit(sizes_);
+    return false;
   }
 
   static void clear_sums(std::span<FastMap> maps) {
