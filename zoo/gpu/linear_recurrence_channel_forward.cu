@@ -111,7 +111,7 @@ __global__ void __launch_bounds__(threads)
   });
 }
 
-LaunchShape outputs_shape(const Extents& sizes) {
+LaunchShape channel_outputs_shape(const Extents& sizes) {
   const auto slices = static_cast<unsigned>(blocks_of(sizes.dv, chunk));
   return {.kernel = "linear_recurrence_channel_outputs",
           .blocks = std::uint64_t{1} * sizes.batch * sizes.heads * sizes.chunks() * slices,
@@ -147,13 +147,13 @@ void channel_forward(const Extents& sizes, const cpu::RecurrenceInputs<float>& i
                        precision, stream);
   scan_states(sizes, /*backward=*/false, inputs.initial, wholes, states, outputs.state, stream);
   with_format(precision, [&](auto format) {
-    launch_shape(outputs_kernel<decltype(format)>, outputs_shape(sizes), stream, sizes, inputs.q, inputs.k, inputs.v,
-                 inputs.log_decay, inputs.bonus, states, outputs.y);
+    launch_shape(outputs_kernel<decltype(format)>, channel_outputs_shape(sizes), stream, sizes, inputs.q, inputs.k,
+                 inputs.v, inputs.log_decay, inputs.bonus, states, outputs.y);
   });
 }
 
 std::vector<LaunchShape> channel_forward_kernels(const Extents& sizes) {
-  return {begin_channel_states_shape(sizes), scan_states_shape(sizes), outputs_shape(sizes)};
+  return {begin_channel_states_shape(sizes), scan_states_shape(sizes), channel_outputs_shape(sizes)};
 }
 
 }  // namespace zoo::gpu::recurrence
