@@ -38,7 +38,7 @@ TEST(Device, StaysWhatItIsFromTheFirstTensorOn) {
 }
 
 TEST(Device, TheHostWaitsForKernels) {
-  if (!on_gpu()) GTEST_SKIP() << "on the CPU nothing is under way when an op returns";
+  if (current_device() == Device::cpu) GTEST_SKIP() << "on the CPU nothing is under way when an op returns";
   const DeviceCounts before = device_counts();
   const Tensor a = Tensor::from<float>({3}, {1, 2, 3});
   const Tensor y = ops::exp(a * 0.0) + a;
@@ -49,7 +49,7 @@ TEST(Device, TheHostWaitsForKernels) {
 
 // Kernels for float32 alone: float64 is computed on the CPU, in the same memory, and the profile shows it.
 TEST(Device, ProfilesTellWhatTheHostComputes) {
-  if (!on_gpu()) GTEST_SKIP() << "all is computed on the CPU";
+  if (current_device() == Device::cpu) GTEST_SKIP() << "all is computed on the CPU";
   const Profile profile;
   const NoTape off;
   const Tensor single = ops::tanh(Tensor::zeros({4})), twofold = ops::sin(Tensor::zeros({4}, DType::f64));
@@ -63,7 +63,7 @@ TEST(Device, ProfilesTellWhatTheHostComputes) {
 }
 
 TEST(Device, OutOfMemoryNamesTheSizes) {
-  if (!on_gpu()) GTEST_SKIP() << "the CPU's memory is the system's to give";
+  if (current_device() == Device::cpu) GTEST_SKIP() << "the CPU's memory is the system's to give";
   const std::string message = message_of([] { Tensor::empty({std::int64_t{1} << 40}); });
   EXPECT_THAT(message, AllOf(HasSubstr("out of memory"), HasSubstr("4398046511104 bytes"), HasSubstr("are free")));
 }
