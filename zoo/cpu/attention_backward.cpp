@@ -90,6 +90,13 @@ HWY_NOINLINE void backward_tile(D d, const AttentionSizes& sizes, const Attentio
   for (std::int64_t s = first_key; s < end; s += tile) {
     const std::int64_t keys = std::min(tile, end - s);
     const Rowwise<const T> k = head.of_keys(inputs.k, s, sizes.d);
+    if (s + keys < end) {
+      FetchAhead& next = queries.next_keys();
+      head.fetch_tile(next, inputs.k, s + keys, end, sizes.d);
+      head.fetch_tile(next, inputs.v, s + keys, end, sizes.dv);
+      head.fetch_tile(next, into.v, s + keys, end, sizes.dv);
+      head.fetch_tile(next, into.k, s + keys, end, sizes.d);
+    }
     if (sizes.dropout > 0) fill_dropout(d, sizes, head.dropout_key(), queries, s, keys, scratch);
     multiply_scores(d, queries, s, keys, sizes.d, k, scratch.q_transposed.data(), weights);
     multiply_scores(d, queries, s, keys, sizes.dv, head.of_keys(inputs.v, s, sizes.dv), scratch.dy_transposed.data(),

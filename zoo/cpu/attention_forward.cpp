@@ -68,6 +68,11 @@ HWY_NOINLINE void forward_tile(D d, const AttentionSizes& sizes, const Attention
   const std::int64_t first_key = begin / 8 * 8;  // where a block of random numbers begins
   for (std::int64_t s = first_key; s < end; s += tile) {
     const std::int64_t keys = std::min(tile, end - s);
+    if (s + keys < end) {
+      FetchAhead& next = queries.next_keys();
+      head.fetch_tile(next, inputs.k, s + keys, end, sizes.d);
+      head.fetch_tile(next, inputs.v, s + keys, end, sizes.dv);
+    }
     if (sizes.dropout > 0) fill_dropout(d, sizes, head.dropout_key(), queries, s, keys, scratch);
     multiply_scores(d, queries, s, keys, sizes.d, head.of_keys(inputs.k, s, sizes.d), scratch.q_transposed.data(),
                     scores);

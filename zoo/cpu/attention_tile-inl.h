@@ -27,15 +27,19 @@ namespace hn = hwy::HWY_NAMESPACE;
 // sum) then lies along vectors, and no sum across a vector's lanes is needed.
 inline constexpr std::int64_t tile = 64;
 
-// Asks for the memory of the next item a few cache lines at a time, while the present one is computed: where sequences
-// are short, waiting for each item's rows would take longer than its arithmetic.
+// Asks for memory a few cache lines at a time, while something else is computed. Of the next item: where sequences are
+// short, waiting for each item's rows would take longer than its arithmetic. Of the next tile of keys: where sequences
+// are long, they come from far away for every tile of queries, and a head's rows lie too far apart for the processor
+// to foresee them.
 class FetchAhead {
  public:
   // Rows of `bytes` bytes, `stride` bytes apart.
   void add(const void* rows, std::int64_t count, std::int64_t stride, std::int64_t bytes) {
     if (length_ < most && rows != nullptr) list_[length_++] = {static_cast<const char*>(rows), count, stride, bytes};
   }
-  void step() {
+  // Whether there was anything left to ask for.
+  bool step() {
+    if (next_ == length_) return false;
     for (int line = 0; line < lines_a_step && next_ < length_; ++line) {
       const Rows& rows = list_[next_];
       __builtin_prefetch(rows.at + row_ * rows.stride + byte_, 0, 2);
@@ -46,7 +50,9 @@ class FetchAhead {
       row_ = 0;
       ++next_;
     }
+    return true;
   }
+  void clear() { *this = {}; }
 
  private:
   struct Rows {
@@ -80,7 +86,14 @@ class QueryTile {
   std::int64_t position(std::int64_t i) const { return positions_[std::min(i, count_ - 1)]; }
   const T* lane_positions() const { return lane_positions_; }
   // To be called every some hundred operations.
-  void fetch_ahead() const { ahead_->step(); }
+  void fetch_ahead() const {
+    if (!next_keys_.step()) ahead_->step();
+  }
+  // What comes after the keys at hand; forgets what was to come before.
+  FetchAhead& next_keys() const {
+    next_keys_.clear();
+    return next_keys_;
+  }
 
   // The keys [first, second) that queries [i, i + n) see, any of them.
   std::pair<std::int64_t, std::int64_t> keys_of(std::int64_t i, std::int64_t n) const {
@@ -102,6 +115,7 @@ class QueryTile {
   const AttentionSizes* sizes_;
   std::int64_t count_;
   FetchAhead* ahead_;
+  mutable FetchAhead next_keys_;
   std::int64_t positions_[tile] = {};
   alignas(64) T lane_positions_[tile] = {};
 };
@@ -277,6 +291,11 @@ class Head {
   template <typename Element>
   void fetch_keys(FetchAhead& ahead, Element* tensor, std::int64_t width) const {
     fetch(ahead, of_keys(tensor, 0, width), sizes_->keys, width);
+  }
+  // The keys' rows [first, end), a tile of them at most.
+  template <typename Element>
+  void fetch_tile(FetchAhead& ahead, Element* tensor, std::int64_t first, std::int64_t end, std::int64_t width) const {
+    fetch(ahead, of_keys(tensor, first, width), std::min(tile, end - first), width);
   }
   ScoreRule<T> score_rule(std::int64_t first_key) const {
     if (inputs_->key_bias == nullptr) return {sizes_, first_key, nullptr, 0};
