@@ -22,6 +22,10 @@ Shape indexed_shape(const Shape& indices, const Shape& x) {
   return shape;
 }
 
+// The ops without a look at the indices, which were checked when they came in.
+Tensor gathered(const Tensor& x, const Tensor& indices);
+Tensor scattered(const Tensor& x, const Tensor& indices, const Shape& shape);
+
 class GatherRows final : public Op {
  public:
   explicit GatherRows(const Shape& shape) : shape_(shape) {}
@@ -44,7 +48,7 @@ class GatherRows final : public Op {
   }
 
   Tensors vjp(const Executed& executed) override {
-    return {scatter_add_rows(executed.output_grad(), executed.inputs[1], executed.inputs[0].dim(0)), Tensor{}};
+    return {scattered(executed.output_grad(), executed.inputs[1], executed.inputs[0].shape()), Tensor{}};
   }
 
  private:
@@ -96,12 +100,20 @@ class ScatterAddRows final : public Op {
   }
 
   Tensors vjp(const Executed& executed) override {
-    return {gather_rows(executed.output_grad(), executed.inputs[1]), Tensor{}};
+    return {gathered(executed.output_grad(), executed.inputs[1]), Tensor{}};
   }
 
  private:
   Shape shape_;
 };
+
+Tensor gathered(const Tensor& x, const Tensor& indices) {
+  return apply_one(std::make_unique<GatherRows>(indexed_shape(indices.shape(), x.shape())), {x, indices});
+}
+
+Tensor scattered(const Tensor& x, const Tensor& indices, const Shape& shape) {
+  return apply_one(std::make_unique<ScatterAddRows>(shape), {x, indices});
+}
 
 void check_indices(const Tensor& indices, std::int64_t rows, std::string_view op) {
   check_defined(indices, op);
@@ -119,7 +131,7 @@ Tensor gather_rows(const Tensor& x, const Tensor& indices) {
   check_defined(x, "gather_rows");
   if (x.rank() == 0) throw Error("gather_rows takes rows along the first axis, it was given a scalar");
   check_indices(indices, x.dim(0), "gather_rows");
-  return apply_one(std::make_unique<GatherRows>(indexed_shape(indices.shape(), x.shape())), {x, indices});
+  return gathered(x, indices);
 }
 
 Tensor scatter_add_rows(const Tensor& x, const Tensor& indices, std::int64_t n) {
@@ -132,7 +144,7 @@ Tensor scatter_add_rows(const Tensor& x, const Tensor& indices, std::int64_t n) 
     throw Error("scatter_add_rows takes a row for each index: indices {} do not lead x {}", indices.shape().str(),
                 x.shape().str());
   }
-  return apply_one(std::make_unique<ScatterAddRows>(shape), {x, indices});
+  return scattered(x, indices, shape);
 }
 
 namespace {
