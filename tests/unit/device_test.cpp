@@ -2,6 +2,7 @@
 
 #include <gmock/gmock.h>
 
+#include "tests/unit/layer_testing.h"
 #include "zoo/core/error.h"
 #include "zoo/core/profile.h"
 #include "zoo/core/tape.h"
@@ -58,6 +59,22 @@ TEST(Device, ProfilesTellWhatTheHostComputes) {
       EXPECT_TRUE(entry.device.kernels > 0 && entry.device.host_accesses == 0);
     } else if (entry.name == "sin") {
       EXPECT_TRUE(entry.device.kernels == 0 && entry.device.host_accesses > 0);
+    }
+  }
+}
+
+// Forward and backward, of every layer that is registered.
+TEST(Device, KernelsComputeEveryLayer) {
+  if (current_device() == Device::cpu) GTEST_SKIP() << "all is computed on the CPU";
+  for (const std::string& name : layer_registry().names()) {
+    const LayerCase& test_case = layer_registry().get(name).test_cases.front();
+    const auto owned = testing_support::make_layer(name, test_case.d_model, test_case.options, DType::f32);
+    const Tensor x = testing_support::normal({1, 5, test_case.d_model}, 1, DType::f32);
+    const Profile profile;
+    grad(ops::sum(owned(x)), owned.values());
+    for (const Profile::Entry& entry : profile.entries()) {
+      EXPECT_TRUE(entry.device.kernels > 0 || entry.device.host_accesses == 0)
+          << name << ": the CPU computes " << entry.name << " (" << entry.pass << ")";
     }
   }
 }
