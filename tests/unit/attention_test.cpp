@@ -1,3 +1,5 @@
+#include "zoo/cpu/attention.h"
+
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -105,6 +107,40 @@ TEST(Attention, DropoutDoesNotDependOnHowTheWorkIsCut) {
 
   options.random = RandomKey::of(2, "dropout");
   EXPECT_GT(distance(ops::attention(q, k, v, {}, options), whole_batch), 0.1);
+}
+
+TEST(Attention, FewSequencesAndHeadsAreSharedOutByTheirQueries) {
+  const std::int64_t T = 300, d = 16;
+  const int before = threads(), many = 3;
+  EXPECT_EQ((cpu::AttentionSizes{.batch = 1, .queries = T, .keys = T, .heads = 2, .d = d, .dv = d}.slices(many)), many);
+  const Rows rows = rows_at(1, T, {0, 63, 64, 130, 131, 256, 299});
+  for (const std::int64_t window : {0, 100}) {
+    for (const bool some : {false, true}) {
+      ops::AttentionOptions options = scaled();
+      options.window = window;
+      options.dropout = 0.2;
+      options.random = RandomKey::of(1, "dropout");
+      const Tensors inputs = {normal(some ? Shape{rows.count(), 2, d} : Shape{1, T, 2, d}, 1).variable(),
+                              normal({1, T, 1, d}, 2).variable(), normal({1, T, 1, d}, 3).variable(),
+                              normal({1, T, 1}, 4).variable()};
+      const auto results = [&](int count) {
+        set_threads(count);
+        const Tensor y = some ? ops::attention(inputs[0], inputs[1], inputs[2], inputs[3], rows, T, options)
+                              : ops::attention(inputs[0], inputs[1], inputs[2], inputs[3], options);
+        Tensors all = {y};
+        for (const Tensor& gradient : grad(ops::sum(ops::square(y)), inputs)) all.push_back(gradient);
+        return all;
+      };
+      const Tensors one = results(1), three = results(many);
+      set_threads(before);
+      for (std::size_t i = 0; i < one.size(); ++i) {
+        // Each query is computed by one thread. A key's gradient is a sum of up to 600 terms of size 1, in another
+        // order.
+        const bool of_queries = i < 2;
+        EXPECT_LE(distance(one[i], three[i]), of_queries ? 0 : 1e-12) << "result " << i << ", window " << window;
+      }
+    }
+  }
 }
 
 TEST(Attention, DropoutKeepsTheRightShareAndTheExpectation) {

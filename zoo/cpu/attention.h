@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <numeric>
 #include <utility>
 
 #include "zoo/core/random.h"
@@ -31,9 +32,20 @@ struct AttentionSizes {
   std::int64_t visible_count(std::int64_t position) const { return visible(position).second - visible(position).first; }
   /// Pairs of a sequence and a key-value head that are worth a thread: one is near 2 Tq Tk (d + dv) operations a query
   /// head.
-  std::int64_t pairs_a_thread() const {
-    return 1 + 200000 / std::max<std::int64_t>(queries * keys * (d + dv) * (heads / kv_heads), 1);
+  std::int64_t pairs_a_thread() const { return 1 + 200000 / std::max<std::int64_t>(operations_of_pair(), 1); }
+  /// Slices of a pair's queries that threads take by themselves: 1 where there are pairs enough to keep all threads
+  /// about equally busy. Queries alternate between slices a tile at a time, since later ones see more keys.
+  std::int64_t slices(std::int64_t threads) const {
+    const std::int64_t pairs = batch * kv_heads;
+    if (pairs == 0 || pairs >= 4 * threads) return 1;
+    const std::int64_t even = threads / std::gcd(pairs, threads);
+    return std::max<std::int64_t>(1, std::min({even, queries / tile, operations_of_pair() / 200000}));
   }
+  /// Queries, or keys, that the kernels take together.
+  static constexpr std::int64_t tile = 64;
+
+ private:
+  std::int64_t operations_of_pair() const { return queries * keys * (d + dv) * (heads / kv_heads); }
 };
 
 /// Row-major, as ops::attention takes them. With `rows`, q holds the queries of these rows (b * Tq + t) alone, those of

@@ -1,4 +1,7 @@
 #include <algorithm>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "zoo/core/parallel.h"
 #include "zoo/cpu/attention.h"
@@ -115,16 +118,21 @@ HWY_NOINLINE void backward_tile(D d, const AttentionSizes& sizes, const Attentio
   }
 }
 
+// Items [begin, end) of the slices of the B * Hkv pairs of a sequence and a key-value head. Keys and values gather from
+// all queries: what a pair's slice i > 0 adds goes to `others[i - 1]`.
 template <typename T>
 void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
-                   const AttentionOutputs<const T>& outputs, const T* dy, const AttentionGradients<T>& into,
-                   std::int64_t begin, std::int64_t end) {
+                   const AttentionOutputs<const T>& outputs, const T* dy, const AttentionGradients<T>& gradients,
+                   std::span<const AttentionGradients<T>> others, std::int64_t begin, std::int64_t end) {
   Scratch<T> scratch(sizes, true);
   const std::int64_t group = sizes.heads / sizes.kv_heads;
+  const std::int64_t slices = 1 + static_cast<std::int64_t>(others.size());
   for (std::int64_t item = begin; item < end; ++item) {
+    const std::int64_t pair = item / slices, slice = item % slices;
+    const AttentionGradients<T>& into = slice == 0 ? gradients : others[static_cast<std::size_t>(slice - 1)];
     FetchAhead ahead;
-    if (item + 1 < end) {
-      const Head<T> next(sizes, inputs, (item + 1) / sizes.kv_heads, (item + 1) % sizes.kv_heads * group);
+    if (slices == 1 && item + 1 < end) {
+      const Head<T> next(sizes, inputs, (pair + 1) / sizes.kv_heads, (pair + 1) % sizes.kv_heads * group);
       next.fetch_queries(ahead, inputs.q, sizes.d);
       next.fetch_queries(ahead, dy, sizes.dv);
       next.fetch_queries(ahead, outputs.y, sizes.dv);
@@ -135,7 +143,7 @@ void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs
       next.fetch_queries(ahead, into.q, sizes.d);
     }
     for (std::int64_t member = 0; member < group; ++member) {
-      const Head<T> head(sizes, inputs, item / sizes.kv_heads, item % sizes.kv_heads * group + member);
+      const Head<T> head(sizes, inputs, pair / sizes.kv_heads, pair % sizes.kv_heads * group + member);
       if (member == 0) {
         // Keys and values gather from all queries of the group.
         for (std::int64_t s = 0; s < sizes.keys; ++s) {
@@ -144,7 +152,7 @@ void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs
           if (into.key_bias != nullptr) *head.of_keys(into.key_bias, s, 1).data = 0;
         }
       }
-      for (std::int64_t row = 0; row < head.rows(); row += tile) {
+      for (std::int64_t row = slice * tile; row < head.rows(); row += slices * tile) {
         backward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, dy, into, head, row, ahead, scratch);
       }
     }
@@ -154,13 +162,16 @@ void backward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs
 // For the dispatch, which takes no templates.
 void attention_backward_float(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
                               const AttentionOutputs<const float>& outputs, const float* dy,
-                              const AttentionGradients<float>& into, std::int64_t begin, std::int64_t end) {
-  backward_part(sizes, inputs, outputs, dy, into, begin, end);
+                              const AttentionGradients<float>& into, std::span<const AttentionGradients<float>> others,
+                              std::int64_t begin, std::int64_t end) {
+  backward_part(sizes, inputs, outputs, dy, into, others, begin, end);
 }
 void attention_backward_double(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
                                const AttentionOutputs<const double>& outputs, const double* dy,
-                               const AttentionGradients<double>& into, std::int64_t begin, std::int64_t end) {
-  backward_part(sizes, inputs, outputs, dy, into, begin, end);
+                               const AttentionGradients<double>& into,
+                               std::span<const AttentionGradients<double>> others, std::int64_t begin,
+                               std::int64_t end) {
+  backward_part(sizes, inputs, outputs, dy, into, others, begin, end);
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE
@@ -173,19 +184,56 @@ namespace zoo::cpu {
 HWY_EXPORT(attention_backward_float);
 HWY_EXPORT(attention_backward_double);
 
+namespace {
+
+// Calls body(others, begin, end) for parts of all slices of all pairs, with memory for what slices but the first give
+// keys and values, and adds that to the first's, in order.
+template <typename T, class Body>
+void backward_by_slices(const AttentionSizes& sizes, const AttentionGradients<T>& gradients, const Body& body) {
+  const std::int64_t slices = sizes.slices(threads()), pairs = sizes.batch * sizes.kv_heads;
+  struct Sum {
+    T* AttentionGradients<T>::*tensor;
+    std::int64_t count;
+  };
+  const std::int64_t rows = pairs * sizes.keys;
+  const Sum sums[] = {{&AttentionGradients<T>::k, rows * sizes.d},
+                      {&AttentionGradients<T>::v, rows * sizes.dv},
+                      {&AttentionGradients<T>::key_bias, gradients.key_bias == nullptr ? 0 : rows}};
+  std::vector<AttentionGradients<T>> others(static_cast<std::size_t>(slices - 1), gradients);
+  std::vector<PoolVector<T>> memory;
+  for (AttentionGradients<T>& other : others) {
+    for (const Sum& sum : sums) {
+      if (sum.count > 0) other.*sum.tensor = memory.emplace_back(static_cast<std::size_t>(sum.count)).data();
+    }
+  }
+  parallel_for(pairs * slices, sizes.pairs_a_thread(),
+               [&](std::int64_t begin, std::int64_t end) { body(std::span(std::as_const(others)), begin, end); });
+  for (const AttentionGradients<T>& other : others) {
+    for (const Sum& sum : sums) {
+      parallel_for(sum.count, std::int64_t{1} << 16, [&](std::int64_t begin, std::int64_t end) {
+        T* to = gradients.*sum.tensor;
+        const T* from = other.*sum.tensor;
+        for (std::int64_t i = begin; i < end; ++i) to[i] += from[i];
+      });
+    }
+  }
+}
+
+}  // namespace
+
 void attention_backward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
                         const AttentionOutputs<const float>& outputs, const float* dy,
                         const AttentionGradients<float>& gradients) {
-  parallel_for(sizes.batch * sizes.kv_heads, sizes.pairs_a_thread(), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(attention_backward_float)(sizes, inputs, outputs, dy, gradients, begin, end);
+  backward_by_slices(sizes, gradients, [&](auto others, std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(attention_backward_float)(sizes, inputs, outputs, dy, gradients, others, begin, end);
   });
 }
 
 void attention_backward(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
                         const AttentionOutputs<const double>& outputs, const double* dy,
                         const AttentionGradients<double>& gradients) {
-  parallel_for(sizes.batch * sizes.kv_heads, sizes.pairs_a_thread(), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(attention_backward_double)(sizes, inputs, outputs, dy, gradients, begin, end);
+  backward_by_slices(sizes, gradients, [&](auto others, std::int64_t begin, std::int64_t end) {
+    HWY_DYNAMIC_DISPATCH(attention_backward_double)(sizes, inputs, outputs, dy, gradients, others, begin, end);
   });
 }
 

@@ -98,24 +98,25 @@ HWY_NOINLINE void forward_tile(D d, const AttentionSizes& sizes, const Attention
              head.of_queries(outputs.y, row, sizes.dv));
 }
 
-// Items [begin, end) of the B * Hkv pairs of a sequence and a key-value head.
+// Items [begin, end) of the slices of the B * Hkv pairs of a sequence and a key-value head.
 template <typename T>
 void forward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs, const AttentionOutputs<T>& outputs,
-                  std::int64_t begin, std::int64_t end) {
+                  std::int64_t slices, std::int64_t begin, std::int64_t end) {
   Scratch<T> scratch(sizes, false);
   const std::int64_t group = sizes.heads / sizes.kv_heads;
   for (std::int64_t item = begin; item < end; ++item) {
+    const std::int64_t pair = item / slices, slice = item % slices;
     FetchAhead ahead;
-    if (item + 1 < end) {
-      const Head<T> next(sizes, inputs, (item + 1) / sizes.kv_heads, (item + 1) % sizes.kv_heads * group);
+    if (slices == 1 && item + 1 < end) {
+      const Head<T> next(sizes, inputs, (pair + 1) / sizes.kv_heads, (pair + 1) % sizes.kv_heads * group);
       next.fetch_queries(ahead, inputs.q, sizes.d);
       next.fetch_keys(ahead, inputs.k, sizes.d);
       next.fetch_keys(ahead, inputs.v, sizes.dv);
       next.fetch_queries(ahead, outputs.y, sizes.dv);
     }
     for (std::int64_t member = 0; member < group; ++member) {
-      const Head<T> head(sizes, inputs, item / sizes.kv_heads, item % sizes.kv_heads * group + member);
-      for (std::int64_t row = 0; row < head.rows(); row += tile) {
+      const Head<T> head(sizes, inputs, pair / sizes.kv_heads, pair % sizes.kv_heads * group + member);
+      for (std::int64_t row = slice * tile; row < head.rows(); row += slices * tile) {
         forward_tile(hn::ScalableTag<T>(), sizes, inputs, outputs, head, row, ahead, scratch);
       }
     }
@@ -124,12 +125,14 @@ void forward_part(const AttentionSizes& sizes, const AttentionInputs<T>& inputs,
 
 // For the dispatch, which takes no templates.
 void attention_forward_float(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
-                             const AttentionOutputs<float>& outputs, std::int64_t begin, std::int64_t end) {
-  forward_part(sizes, inputs, outputs, begin, end);
+                             const AttentionOutputs<float>& outputs, std::int64_t slices, std::int64_t begin,
+                             std::int64_t end) {
+  forward_part(sizes, inputs, outputs, slices, begin, end);
 }
 void attention_forward_double(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
-                              const AttentionOutputs<double>& outputs, std::int64_t begin, std::int64_t end) {
-  forward_part(sizes, inputs, outputs, begin, end);
+                              const AttentionOutputs<double>& outputs, std::int64_t slices, std::int64_t begin,
+                              std::int64_t end) {
+  forward_part(sizes, inputs, outputs, slices, begin, end);
 }
 
 }  // namespace zoo::cpu::HWY_NAMESPACE
@@ -144,16 +147,20 @@ HWY_EXPORT(attention_forward_double);
 
 void attention_forward(const AttentionSizes& sizes, const AttentionInputs<float>& inputs,
                        const AttentionOutputs<float>& outputs) {
-  parallel_for(sizes.batch * sizes.kv_heads, sizes.pairs_a_thread(), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(attention_forward_float)(sizes, inputs, outputs, begin, end);
-  });
+  const std::int64_t slices = sizes.slices(threads());
+  parallel_for(sizes.batch * sizes.kv_heads * slices, sizes.pairs_a_thread(),
+               [&](std::int64_t begin, std::int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(attention_forward_float)(sizes, inputs, outputs, slices, begin, end);
+               });
 }
 
 void attention_forward(const AttentionSizes& sizes, const AttentionInputs<double>& inputs,
                        const AttentionOutputs<double>& outputs) {
-  parallel_for(sizes.batch * sizes.kv_heads, sizes.pairs_a_thread(), [&](std::int64_t begin, std::int64_t end) {
-    HWY_DYNAMIC_DISPATCH(attention_forward_double)(sizes, inputs, outputs, begin, end);
-  });
+  const std::int64_t slices = sizes.slices(threads());
+  parallel_for(sizes.batch * sizes.kv_heads * slices, sizes.pairs_a_thread(),
+               [&](std::int64_t begin, std::int64_t end) {
+                 HWY_DYNAMIC_DISPATCH(attention_forward_double)(sizes, inputs, outputs, slices, begin, end);
+               });
 }
 
 }  // namespace zoo::cpu

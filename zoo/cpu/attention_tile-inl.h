@@ -25,7 +25,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Queries and keys of a tile. Scores are kept transposed, [key][query]: what belongs to a query (its largest score, its
 // sum) then lies along vectors, and no sum across a vector's lanes is needed.
-inline constexpr std::int64_t tile = 64;
+inline constexpr std::int64_t tile = AttentionSizes::tile;
 
 // Asks for memory a few cache lines at a time, while something else is computed. Of the next item: where sequences are
 // short, waiting for each item's rows would take longer than its arithmetic. Of the next tile of keys: where sequences
