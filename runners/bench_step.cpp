@@ -55,6 +55,7 @@ const std::vector<StepSetting>& step_settings() {
       {"task-option", "task-option", "", "an option of the task, mqar, OPTION=VALUE"},
       {"lr", "lr", "0.001", "learning rate"},
       {"seed", "seeds", "0", "of data and weights"},
+      {"precision", "precision", "float32", "of products with --device gpu: float32, tf32 or bf16"},
   };
   return settings;
 }

@@ -41,6 +41,7 @@ LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, C
 
 LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step,
                                       const std::function<bool(std::int64_t done)>& go_on) {
+  const WithPrecision precision(settings_->precision);
   const std::int64_t T = settings_->context;
   const std::int64_t count = static_cast<std::int64_t>(tokens.size()) / (T + 1);
   const double all_tokens = static_cast<double>(settings_->batch_sequences * T);

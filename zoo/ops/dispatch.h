@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "zoo/core/device.h"
+#include "zoo/core/precision.h"
 #include "zoo/core/tensor.h"
 #include "zoo/gpu/engine.h"
 #include "zoo/ops/dtypes.h"
@@ -50,6 +51,7 @@ using AtCpu = At<T, false>;
 /// Kernels of the GPU on float32, given to stream(); nobody waits for the elements.
 struct AtGpu : At<float, true> {
   gpu::Stream& stream() const { return gpu::engine_stream(); }
+  Precision precision() const { return product_precision(); }
 };
 
 /// Calls body(at), whose one source fills the structs of kernels for the device where the tensors are: with AtGpu for

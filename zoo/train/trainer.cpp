@@ -27,6 +27,7 @@ Trainer::Trainer(const RunSettings& settings)
 }
 
 double Trainer::step(const Batch& batch, std::int64_t step) {
+  const WithPrecision precision(settings_->precision);
   const std::int64_t total_steps = settings_->epochs * settings_->steps_per_epoch();
   Context context{.training = true,
                   .progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(total_steps, 1)),
@@ -53,6 +54,7 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
 
 Scores Trainer::evaluate(const Batch& batch) const {
   const NoTape off;
+  const WithPrecision precision(settings_->precision);
   Scores scores;
   std::vector<std::uint8_t> wrong(batch.label_offsets.size() - 1, 0);  // examples with a wrong answer
   const std::int64_t chunk = std::min(batch.seq_len, longest_chunk);
@@ -89,6 +91,7 @@ Scores Trainer::evaluate(const Batch& batch) const {
 
 std::int64_t Trainer::state_bytes(const Batch& batch) const {
   const NoTape off;
+  const WithPrecision precision(settings_->precision);
   ModelState state = model_.initial_state(1);
   for (std::int64_t begin = 0; begin < batch.seq_len; begin += longest_chunk) {
     const std::int64_t end = std::min(begin + longest_chunk, batch.seq_len);
