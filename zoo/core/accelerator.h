@@ -24,6 +24,8 @@ class Accelerator {
   /// Done in the order of the kernels; the host does not wait.
   virtual void set_to_zero(void* memory, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// From the host's memory, which may change as soon as this returns.
+  virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
   /// Waits for all kernels. Throws what they did wrong.
   virtual void wait() = 0;
 };

@@ -1,6 +1,7 @@
 #include "zoo/gpu/engine.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "zoo/core/pool.h"
 #include "zoo/gpu/device.h"
 #include "zoo/gpu/memory.h"
+#include "zoo/gpu/staging.h"
 
 namespace zoo::gpu {
 
@@ -66,7 +68,19 @@ class Gpu final : public Accelerator {
   void copy(void* to, const void* from, std::size_t bytes) override {
     copy_on_device_async(to, from, bytes, engine_stream());
   }
-  void wait() override { stream().synchronize(); }
+  void upload(void* to, const void* from, std::size_t bytes) override {
+    if (bytes == 0) return;
+    if (bytes > Staging::most_bytes || staging_.bytes_under_way() > Staging::most_bytes_under_way) wait();
+    if (bytes > Staging::most_bytes) {
+      std::memcpy(to, from, bytes);
+    } else {
+      staging_.upload(to, from, bytes, engine_stream());
+    }
+  }
+  void wait() override {
+    stream().synchronize();
+    staging_.reuse();
+  }
 
  private:
   static void* take_last(std::vector<void*>& blocks) {
@@ -103,6 +117,7 @@ class Gpu final : public Accelerator {
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   std::size_t taken_ = 0;
+  Staging staging_;
 };
 
 }  // namespace

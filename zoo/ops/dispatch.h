@@ -72,7 +72,9 @@ inline const std::uint32_t* words_of(const Tensor& x) {
   return static_cast<const std::uint32_t*>(elements);
 }
 inline std::uint32_t* words_of(Tensor& x) {
-  return const_cast<std::uint32_t*>(words_of(std::as_const(x)));
+  void* elements = x.dtype() == DType::i32 ? static_cast<void*>(x.device_data<std::int32_t>())
+                                           : static_cast<void*>(x.device_data<float>());
+  return static_cast<std::uint32_t*>(elements);
 }
 
 }  // namespace zoo::ops

@@ -38,11 +38,15 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
     const Part part = part_of(batch, {.first = first, .count = count, .begin = 0, .end = batch.seq_len});
     context.first_sequence = first;
     context.rows = &part.rows;
-    ModelState state = model_.initial_state(count);
-    const Tensor hidden = model_.forward(part.inputs, state, context);
-    const Tensor part_loss = ops::scale(model_.head().loss(hidden, part.answers), 1 / labelled);
+    // The host looks at the loss once the whole part is under way.
+    Tensor part_loss;
+    {
+      ModelState state = model_.initial_state(count);
+      const Tensor hidden = model_.forward(part.inputs, state, context);
+      part_loss = ops::scale(model_.head().loss(hidden, part.answers), 1 / labelled);
+      optimizer_.accumulate(grad(part_loss, variables_, {.release_tape = true}));
+    }
     loss += part_loss.item();
-    optimizer_.accumulate(grad(part_loss, variables_, {.release_tape = true}));
   });
   if (!std::isfinite(loss)) {
     optimizer_.discard();
