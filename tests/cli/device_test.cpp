@@ -122,6 +122,30 @@ TEST_F(OnDevice, AStepsProfileSaysWhatRanOnTheCpu) {
   const ProcessResult result = run_zoo(small);
   ASSERT_EQ(result.exit_code, 0) << result.error;
   EXPECT_THAT(result.output, HasSubstr("computed on the CPU, in the GPU's memory: "));
+  // The first step is not recorded and the second builds what all others change.
+  Arguments graphs = small + Arguments{"--graphs", "on"};
+  *std::next(std::ranges::find(graphs, "--warmup")) = "2";
+  const ProcessResult as_graphs = run_zoo(graphs);
+  ASSERT_EQ(as_graphs.exit_code, 0) << as_graphs.error;
+  EXPECT_THAT(as_graphs.output, AllOf(HasSubstr("graphs: 2 a step"), HasSubstr("0 of them in all were built anew"),
+                                      HasSubstr("which ends a graph, in: outside ops")));
+}
+
+TEST_F(OnDevice, GraphsAreTheGpusAndNoSetting) {
+  const ProcessResult cpu = run_zoo({"layers", "--graphs", "on", "--device", "cpu"});
+  EXPECT_EQ(cpu.exit_code, 2);
+  EXPECT_THAT(cpu.error, AllOf(HasSubstr("--device gpu"), HasSubstr("--graphs off")));
+  const ProcessResult unknown = run_zoo({"layers", "--graphs", "maybe"});
+  EXPECT_EQ(unknown.exit_code, 2);
+  EXPECT_THAT(unknown.error, AllOf(HasSubstr("'maybe'"), HasSubstr("on or off")));
+  if (!gpu_built) return;
+  for (const std::string graphs : {"off", "on"}) {
+    Arguments arguments = sweep(graphs) + Arguments{"--device", "gpu", "--graphs", graphs};
+    *std::next(std::ranges::find(arguments, "--lr")) = "0.01";
+    const ProcessResult result = run_zoo(arguments);
+    ASSERT_EQ(result.exit_code, 0) << result.error;
+  }
+  EXPECT_EQ(results("on"), results("off")) << "ids and every figure";
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "zoo/core/device.h"
+#include "zoo/core/graph_scope.h"
 
 namespace zoo {
 
@@ -28,6 +29,12 @@ class Accelerator {
   virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
   /// Waits for all kernels. Throws what they did wrong.
   virtual void wait() = 0;
+
+  /// GraphScope's: from begin_graphs() to end_graphs() work is recorded and given to the device as graphs, those of one
+  /// `part` of a step alike.
+  virtual void begin_graphs(StepPart part) = 0;
+  virtual void end_graphs() noexcept = 0;
+  virtual GraphCounts graph_counts() const = 0;
 };
 
 /// The GPU, in builds that have one (zoo/gpu/engine.cpp). Throws Error when it cannot be used.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "zoo/core/graph_scope.h"
 #include "zoo/core/tape.h"
 #include "zoo/ops/ops.h"
 
@@ -64,6 +65,7 @@ LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std:
     // The host looks at the loss once the whole micro-batch is under way.
     Tensor part;
     {
+      const GraphScope graph(begin == 0 ? StepPart::first_part : StepPart::other_part);
       ModelState state = model_.initial_state(n);
       const Tensor hidden = model_.forward(pairs.inputs, state, context);
       const Tensor flat = ops::reshape(hidden, {n * T, hidden.dim(2)});
@@ -79,6 +81,7 @@ LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std:
     return {.loss = loss};
   }
   ranks_->sum(optimizer_.gradients());
+  const GraphScope graph(StepPart::update);
   return {.loss = loss, .gradient_norm = optimizer_.step(settings_->learning_rate_at(step))};
 }
 

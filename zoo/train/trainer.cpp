@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "zoo/core/error.h"
+#include "zoo/core/graph_scope.h"
 #include "zoo/ops/ops.h"
 
 namespace zoo {
@@ -41,6 +42,7 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
     // The host looks at the loss once the whole part is under way.
     Tensor part_loss;
     {
+      const GraphScope graph(first == 0 ? StepPart::first_part : StepPart::other_part);
       ModelState state = model_.initial_state(count);
       const Tensor hidden = model_.forward(part.inputs, state, context);
       part_loss = ops::scale(model_.head().loss(hidden, part.answers), 1 / labelled);
@@ -52,6 +54,7 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
     optimizer_.discard();
     return loss;
   }
+  const GraphScope graph(StepPart::update);
   optimizer_.step(settings_->learning_rate_at(step));
   return loss;
 }
