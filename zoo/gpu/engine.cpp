@@ -85,6 +85,7 @@ class Gpu final : public Accelerator {
     if (bytes > Staging::most_bytes) {
       std::memcpy(to, from, bytes);
     } else {
+      if (!staging_.has_block(bytes)) give_graph();  // the driver allocates, which it had better not while recording
       staging_.upload(to, from, bytes, engine_stream());
     }
   }
@@ -126,8 +127,10 @@ class Gpu final : public Accelerator {
       throw Error("out of memory on {}: a tensor of {} bytes was asked for, {} of {} are free; try a smaller batch",
                   device().name, size, limit - std::min(limit, taken_), limit);
     }
+    if (device().emulated) return unified_allocate(size);  // which counts by itself
+    give_graph();  // as in upload(); a step of the steady state does not come here
     void* block = unified_allocate(size);
-    if (!device().emulated) taken_ += size;  // the emulated device counts by itself
+    taken_ += size;
     return block;
   }
 

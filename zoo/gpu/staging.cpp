@@ -7,6 +7,11 @@
 
 namespace zoo::gpu {
 
+bool Staging::has_block(std::size_t bytes) const {
+  const auto blocks = free_.find(pool_class_bytes(bytes));
+  return blocks != free_.end() && !blocks->second.empty();
+}
+
 void Staging::upload(void* device, const void* from, std::size_t bytes, Stream& stream) {
   const std::size_t size = pool_class_bytes(bytes);
   std::vector<void*>& blocks = free_[size];

@@ -16,6 +16,8 @@ class Staging {
   static constexpr std::size_t most_bytes = std::size_t{1} << 20;
   static constexpr std::size_t most_bytes_under_way = std::size_t{64} << 20;
 
+  /// Whether an upload of so many bytes needs no new block.
+  bool has_block(std::size_t bytes) const;
   /// Copies `bytes` of the host's memory, which may change at once, in the order of the stream.
   void upload(void* device, const void* from, std::size_t bytes, Stream& stream);
   /// Says that the stream has done all copies.
