@@ -163,13 +163,16 @@ TEST(GraphRules, RecordingsBeginAndEndInPairs) {
 }
 
 TEST(GraphRules, AStreamMayEndWhileItRecords) {
+  DeviceBuffer<float> x(count);
   Graph graph;
   {
-    Numbers numbers;
-    graph.record(numbers.stream);
-    numbers.add(1);
+    Stream stream;
+    graph.record(stream);
+    launch(add_to_all, 1, count, 0, stream, x.data(), 1.0F);
   }
   EXPECT_EQ(graph.size(), 0U);
+  Stream other;
+  EXPECT_NO_THROW(other.synchronize());
 }
 
 // As any launch.
