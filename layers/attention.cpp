@@ -1,4 +1,5 @@
 #include "zoo/core/plugin.h"
+#include "zoo/core/tabulate.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/ops/families.h"
@@ -81,11 +82,8 @@ class Attention final : public Layer {
  private:
   // Positions in the sequence of rows of a chunk of T tokens that begins at `first`.
   static Tensor positions(const Rows& rows, std::int64_t T, std::int64_t first) {
-    Tensor result = Tensor::empty({rows.count()}, DType::i32);
-    for (std::int64_t r = 0; r < rows.count(); ++r) {
-      result.data<std::int32_t>()[r] = static_cast<std::int32_t>(first + rows.indices.data<std::int32_t>()[r] % T);
-    }
-    return result;
+    const std::int32_t* indices = rows.indices.data<std::int32_t>();
+    return tabulate({rows.count()}, DType::i32, [=](std::int64_t r) { return first + indices[r] % T; });
   }
 
   std::int64_t heads_;

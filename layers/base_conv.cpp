@@ -2,6 +2,7 @@
 #include <numbers>
 
 #include "zoo/core/plugin.h"
+#include "zoo/core/tabulate.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/sequence_state.h"
 #include "zoo/nn/short_conv.h"
@@ -64,22 +65,17 @@ class BaseConv final : public Layer {
   // Of lags 0 .. taps-1: t, cos(f w), -sin(f w) with t from 0 to 1 over max_length, w = 2 pi lag / max_length, and the
   // lowest frequency of Hyena's features, f = 1e-4 (Poli et al. 2023).
   Tensor positional_features(std::int64_t taps) const {
-    Tensor features = Tensor::empty({taps, 3}, DType::f64);
     const double length = static_cast<double>(max_length_);
-    for (std::int64_t lag = 0; lag < taps; ++lag) {
-      const double angle = 1e-4 * 2 * std::numbers::pi * static_cast<double>(lag) / length;
-      double* row = features.data<double>() + 3 * lag;
-      row[0] = max_length_ > 1 ? static_cast<double>(lag) / (length - 1) : 0;
-      row[1] = std::cos(angle);
-      row[2] = -std::sin(angle);
-    }
-    return features.to(projection_.dtype());
+    return tabulate({taps, 3}, projection_.dtype(), [&](std::int64_t i) {
+      const auto lag = static_cast<double>(i / 3);
+      const double angle = 1e-4 * 2 * std::numbers::pi * lag / length;
+      if (i % 3 == 0) return max_length_ > 1 ? lag / (length - 1) : 0;
+      return i % 3 == 1 ? std::cos(angle) : -std::sin(angle);
+    });
   }
 
   static Tensor reversed(std::int64_t count) {
-    Tensor indices = Tensor::empty({count}, DType::i32);
-    for (std::int64_t i = 0; i < count; ++i) indices.data<std::int32_t>()[i] = static_cast<std::int32_t>(count - 1 - i);
-    return indices;
+    return tabulate({count}, DType::i32, [=](std::int64_t i) { return count - 1 - i; });
   }
 
   std::int64_t d_model_;

@@ -2,6 +2,7 @@
 #include <optional>
 
 #include "zoo/core/plugin.h"
+#include "zoo/core/tabulate.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/norm.h"
 #include "zoo/nn/sequence_state.h"
@@ -80,9 +81,8 @@ class LinearAttention final : public Layer {
   // gamma_h = 1 - 2^(-5-h) (Sun et al. 2023, "Retentive network"), or none.
   Tensor decay() const {
     if (!retnet_decay_) return {};
-    Tensor gamma = Tensor::empty({heads_}, DType::f64);
-    for (std::int64_t h = 0; h < heads_; ++h) gamma.data<double>()[h] = 1 - std::exp2(-5.0 - static_cast<double>(h));
-    return gamma.to(v_proj_.dtype());
+    return tabulate({heads_}, v_proj_.dtype(),
+                    [](std::int64_t h) { return 1 - std::exp2(-5.0 - static_cast<double>(h)); });
   }
 
   // The first d columns over the last. A denominator of 0 gives 0, and no gradient; so does one that is so near to 0

@@ -1,6 +1,7 @@
 #include <cmath>
 
 #include "zoo/core/plugin.h"
+#include "zoo/core/tabulate.h"
 #include "zoo/nn/linear.h"
 #include "zoo/nn/norm.h"
 #include "zoo/nn/sequence_state.h"
@@ -56,9 +57,8 @@ class RetNet final : public Layer {
 
  private:
   Tensor gamma() const {
-    Tensor values = Tensor::empty({heads_}, DType::f64);
-    for (std::int64_t h = 0; h < heads_; ++h) values.data<double>()[h] = 1 - std::exp2(-5.0 - static_cast<double>(h));
-    return values.to(q_proj_.dtype());
+    return tabulate({heads_}, q_proj_.dtype(),
+                    [](std::int64_t h) { return 1 - std::exp2(-5.0 - static_cast<double>(h)); });
   }
 
   std::int64_t heads_;

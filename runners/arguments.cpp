@@ -3,7 +3,10 @@
 #include <algorithm>
 #include <vector>
 
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
+#include "zoo/core/graph_scope.h"
+#include "zoo/core/plugin_loader.h"
 #include "zoo/sweep/text.h"
 
 namespace zoo {
@@ -35,6 +38,18 @@ po::variables_map read_arguments(std::string_view command, const po::options_des
     throw UsageError("{}: {}; {} --help tells what it takes", command, error.what(), command);
   }
   return values;
+}
+
+void add_device(std::vector<std::string>& words) {
+  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
+  if (graphs_on()) words.insert(words.end(), {"--graphs", "on"});
+}
+
+std::string command_line(std::vector<std::string> words, std::span<const std::string> arguments) {
+  for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--plugin", plugin});
+  add_device(words);
+  words.insert(words.end(), arguments.begin(), arguments.end());
+  return shell_command(words);
 }
 
 }  // namespace zoo

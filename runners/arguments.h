@@ -4,6 +4,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace zoo {
 
@@ -15,5 +16,12 @@ boost::program_options::variables_map read_arguments(std::string_view command,
                                                      const boost::program_options::options_description& options,
                                                      std::span<const std::string> arguments,
                                                      const char* positional = nullptr);
+
+/// Adds the options that say where and how this process computes, for others that do the same.
+void add_device(std::vector<std::string>& words);
+
+/// The command that began with these words, {"zoo", "lm", "train"}, as the user can type it again: with this process's
+/// plugins and device.
+std::string command_line(std::vector<std::string> words, std::span<const std::string> arguments);
 
 }  // namespace zoo

@@ -17,6 +17,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
+#include "zoo/core/precision.h"
 #include "zoo/io/atomic_file.h"
 #include "zoo/report/format.h"
 #include "zoo/sweep/environment.h"
@@ -50,6 +51,7 @@ po::options_description named_options() {
       ("batch-size", text(), "sequences in a batch (4)")                                                     //
       ("positions", text(), "where decoding is timed (100, and 100000 for layers whose state is constant)")  //
       ("seconds", text(), "least time for each quantity (0.5); each is done three times at least")           //
+      ("precision", text(), "of products with --device gpu: float32, tf32 or bf16 (float32)")                //
       ("model-only", po::bool_switch(),
        "FLOPs and bytes of each op, and the time that a H100 and an A100 "
        "need for them at least; nothing is timed")                            //
@@ -123,10 +125,13 @@ std::optional<Request> parse(std::span<const std::string> arguments) {
   }
   refuse_absurd(benchmark);
   request.model_only = values["model-only"].as<bool>();
-  for (const char* name : {"positions", "seconds", "out"}) {
+  for (const char* name : {"positions", "seconds", "precision", "out"}) {
     if (request.model_only && values.contains(name)) {
       throw UsageError("--model-only times nothing and writes no page; leave out --{}", name);
     }
+  }
+  if (values.contains("precision")) {
+    benchmark.precision = read_precision("--precision", values["precision"].as<std::string>());
   }
   request.json = values["json"].as<bool>();
   if (values.contains("out")) {
@@ -199,6 +204,7 @@ int run(std::span<const std::string> arguments) {
     return 0;
   }
   if (request->model_only) set_device(Device::cpu);
+  const WithPrecision precision(request->benchmark.precision);
   try_all(*request);
   if (request->model_only) return print_model(*request);
   if (request->out) {

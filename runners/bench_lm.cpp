@@ -137,6 +137,7 @@ int run(std::span<const std::string> arguments) {
   }
   const Request request = parse(values);
   const LmSettings settings = read_lm_settings(request.spec);
+  const WithPrecision precision(settings.precision);
   const LmMeasurement measured = measure_lm(settings, request.execution, request.benchmark);
   const nlohmann::json report = as_json(measured, settings);
   if (values["json"].as<bool>()) {

@@ -15,6 +15,7 @@
 #include "zoo/bench/step.h"
 #include "zoo/core/device.h"
 #include "zoo/core/error.h"
+#include "zoo/core/graph_scope.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/sweep/environment.h"
@@ -55,6 +56,7 @@ const std::vector<StepSetting>& step_settings() {
       {"task-option", "task-option", "", "an option of the task, mqar, OPTION=VALUE"},
       {"lr", "lr", "0.001", "learning rate"},
       {"seed", "seeds", "0", "of data and weights"},
+      {"precision", "precision", "float32", "of products with --device gpu: float32, tf32 or bf16"},
   };
   return settings;
 }
@@ -206,6 +208,12 @@ nlohmann::json as_json(const StepMeasurement& measured, const RunSpec& spec) {
       {"axes", spec.axes},
       {"setting", spec.setting},
       {"environment", describe_environment(threads(), loaded_plugins(), "zoo bench step")}};
+  if (graphs_on()) {
+    const auto steps = static_cast<double>(measured.seconds.size());
+    report["graphs"] = {{"launched_per_step", static_cast<double>(measured.graphs.launched) / steps},
+                        {"built", measured.graphs.built},
+                        {"work_per_step", static_cast<double>(measured.graphs.work) / steps}};
+  }
   if (!measured.profile.empty()) report["profile"] = profile_as_json(measured);
   return report;
 }
@@ -219,6 +227,22 @@ void print_what_ran_on_the_cpu(const nlohmann::json& profile) {
                          entry.at("pass").get<std::string>());
   }
   fmt::print("\ncomputed on the CPU, in the GPU's memory: {}\n", names.empty() ? "nothing" : names);
+}
+
+// How a step was cut into graphs, and what cut it: ops within which the host asked for a tensor's elements.
+void print_graphs(const nlohmann::json& report) {
+  const nlohmann::json& graphs = report.at("graphs");
+  std::string names;
+  for (const nlohmann::json& entry : report.at("profile")) {
+    const double accesses = entry.at("host_accesses").get<double>();
+    if (accesses == 0) continue;
+    names += fmt::format("{}{} ({}) x {:.3g}", names.empty() ? "" : ", ", entry.at("name").get<std::string>(),
+                         entry.at("pass").get<std::string>(), accesses);
+  }
+  fmt::print("graphs: {:.3g} a step with {:.4g} kernels, copies and fills; {} of them in all were built anew\n",
+             graphs.at("launched_per_step").get<double>(), graphs.at("work_per_step").get<double>(),
+             graphs.at("built").get<std::uint64_t>());
+  fmt::print("the host looked at tensors, which ends a graph, in: {}\n", names.empty() ? "nothing" : names);
 }
 
 void print_profile(const StepMeasurement& measured, const nlohmann::json& profile) {
@@ -248,7 +272,9 @@ void print(const StepMeasurement& measured, const RunSpec& spec) {
   fmt::print("useful work       {:>12.1f} GFLOP/s ({:.3f} GFLOP a step)\n", number("gflops"), number("gflop_per_step"));
   fmt::print("large products    {:>12.1f} GFLOP/s\n", number("sgemm_gflops"));
   fmt::print("share of them     {:>12.2f}\n", number("sgemm_share"));
-  if (report.contains("profile")) print_profile(measured, report.at("profile"));
+  if (!report.contains("profile")) return;
+  print_profile(measured, report.at("profile"));
+  if (report.contains("graphs")) print_graphs(report);
 }
 
 int run(std::span<const std::string> arguments) {

@@ -11,6 +11,7 @@
 #include "runners/command.h"
 #include "zoo/core/device.h"
 #include "zoo/core/error.h"
+#include "zoo/core/graph_scope.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin.h"
 #include "zoo/core/plugin_loader.h"
@@ -34,6 +35,7 @@ struct CommonOptions {
   std::vector<std::string> tried_plugins;  // --tried-plugin: from a process of ours that has tried them already
   int threads = 0;                         // 0: not given
   std::optional<Device> device;
+  bool graphs = false;
 };
 
 int parse_threads(const std::string& text) {
@@ -43,6 +45,11 @@ int parse_threads(const std::string& text) {
     throw UsageError("--threads is '{}'; it must be a whole number from 1 to {}", text, max_threads);
   }
   return count;
+}
+
+bool parse_graphs(const std::string& text) {
+  if (text == "on" || text == "off") return text == "on";
+  throw UsageError("--graphs is '{}'; it must be on or off", text);
 }
 
 /// Takes the common options out of the arguments, wherever they stand before "--".
@@ -70,6 +77,8 @@ CommonOptions take_common_options(std::vector<std::string>& arguments) {
       common.threads = parse_threads(value);
     } else if (take("--device", value)) {
       common.device = parse_device(value);
+    } else if (take("--graphs", value)) {
+      common.graphs = parse_graphs(value);
     } else {
       rest.push_back(*argument);
     }
@@ -93,6 +102,7 @@ std::string usage() {
       "  --plugin FILE   layers and tasks from a shared library (may be repeated)\n"
       "  --threads N     threads of one computation\n"
       "  --device NAME   where tensors lie and kernels run: cpu (the default) or gpu\n"
+      "  --graphs on     give steps of training to the GPU as graphs; off (the default): kernel by kernel\n"
       "\nzoo --version tells the version.\n";
   return text;
 }
@@ -122,6 +132,7 @@ int run(std::vector<std::string> arguments) {
   }
   if (common.device) set_device(*common.device);
   current_device();  // a wrong ZOO_DEVICE is refused here, whatever the command
+  set_graphs(common.graphs);
   if (on_gpu() && device_description().starts_with("emulated") && !command->hidden) {
     fmt::print(stderr, "zoo: the GPU is emulated on the CPU: its results hold, its times say nothing about a GPU\n");
   }

@@ -8,6 +8,7 @@
 #include <functional>
 #include <map>
 
+#include "runners/arguments.h"
 #include "runners/mpi_job.h"
 #include "zoo/core/device.h"
 #include "zoo/core/error.h"
@@ -29,20 +30,11 @@ namespace zoo {
 
 namespace {
 
-// The command as the user can type it again.
-std::string command_line(const std::string& name, std::span<const std::string> arguments) {
-  std::vector<std::string> words = {"zoo", name};
-  for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--plugin", plugin});
-  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  return shell_command(words);
-}
-
 // Another process of this very program; plugins that this one has opened need no second trial.
 std::vector<std::string> worker_command() {
   std::vector<std::string> words = {"/proc/self/exe"};
   for (const std::string& plugin : loaded_plugins()) words.insert(words.end(), {"--tried-plugin", plugin});
-  if (on_gpu()) words.insert(words.end(), {"--device", "gpu"});
+  add_device(words);
   words.insert(words.end(), {"worker", "serve"});
   return words;
 }
@@ -161,7 +153,7 @@ int run_sweep_command(const SweepCommand& command, std::span<const std::string> 
   check_out(options->out);
   const StoreLock lock(options->store);
   Store store(options->store);
-  const std::string line = command_line(command.name, arguments);
+  const std::string line = command_line({"zoo", command.name}, arguments);
   SweepRequest request{.runs = runs,
                        .estimates = estimates,
                        .store_path = options->store,

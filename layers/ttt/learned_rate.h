@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "zoo/core/tabulate.h"
 #include "zoo/nn/layer.h"
 #include "zoo/ops/ops.h"
 
@@ -56,9 +57,9 @@ class TokenScale {
     const std::int64_t K = learnable_.value().size();
     const std::int64_t begin = std::min(first, K), end = std::min(first + n, K);
     const Tensor learnable = ops::pad(ops::slice(learnable_, 0, begin, end), 0, 0, n - (end - begin));
-    Tensor mean = Tensor::empty({n}, DType::f64);
-    for (std::int64_t i = 0; i < n; ++i) mean.data<double>()[i] = 1 / static_cast<double>(first + i + 1);
-    return ops::relu(mean.to(learnable.dtype()) + learnable);
+    const Tensor mean =
+        tabulate({n}, learnable.dtype(), [=](std::int64_t i) { return 1 / static_cast<double>(first + i + 1); });
+    return ops::relu(mean + learnable);
   }
 
  private:

@@ -113,11 +113,10 @@ int run(std::span<const std::string> arguments) {
     }
     planned.push_back(std::move(one));
   }
-  std::vector<std::string> words = {"zoo", "lm", "ablate"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
   return with_ranks([&](Collective& ranks) {
     return compare_planned(ranks, planned, "From linear attention to TTT-Linear", corpus, out,
-                           read_lm_run_options(values), shell_command(words), /*backbones=*/true);
+                           read_lm_run_options(values), command_line({"zoo", "lm", "ablate"}, arguments),
+                           /*backbones=*/true);
   });
 }
 

@@ -85,9 +85,7 @@ int run(std::span<const std::string> arguments) {
     fmt::print("{}", usage());
     return 0;
   }
-  std::vector<std::string> words = {"zoo", "lm", "compare"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  const std::string command = shell_command(words);
+  const std::string command = command_line({"zoo", "lm", "compare"}, arguments);
   const fs::path out = needed_option("compare", values, "out");
   if (values.contains("runs")) {
     if (values.contains("layers"))

@@ -9,6 +9,7 @@
 #include "runners/arguments.h"
 #include "runners/lm/lm.h"
 #include "zoo/core/error.h"
+#include "zoo/core/precision.h"
 #include "zoo/lm/checkpoint.h"
 #include "zoo/lm/evaluation.h"
 #include "zoo/sweep/text.h"
@@ -26,6 +27,7 @@ struct Request {
   std::int64_t context = 0;  // 0: the model's
   std::int64_t tokens = 0;   // 0: all
   std::int64_t frequent = RecallTokens::often;
+  Precision precision = Precision::float32;
   bool json = false;
 };
 
@@ -39,6 +41,7 @@ po::options_description describe_options() {
       ("context", text(), "tokens of a sequence (what the model was trained with)")                      //
       ("tokens", text(), "how many to read, at most (all)")                                              //
       ("frequent-bigrams", text(), "bigrams seen more often in training do not count as recall (1250)")  //
+      ("precision", text(), "of products with --device gpu: float32, tf32 or bf16 (float32)")            //
       ("json", po::bool_switch(), "print JSON")                                                          //
       ("help,h", po::bool_switch(), "this text");
   return options;
@@ -69,6 +72,7 @@ Request parse(const po::variables_map& values) {
   if (values.contains("frequent-bigrams")) {
     request.frequent = parse_integer("--frequent-bigrams", text("frequent-bigrams", ""), 0);
   }
+  if (values.contains("precision")) request.precision = read_precision("--precision", text("precision", ""));
   request.json = values["json"].as<bool>();
   return request;
 }
@@ -103,6 +107,7 @@ int run(std::span<const std::string> arguments) {
     return 0;
   }
   const Request request = parse(values);
+  const WithPrecision precision(request.precision);
   const Corpus corpus(request.corpus);
   const LoadedLm loaded = load_lm(request.checkpoint);
   const bool other_tokens =

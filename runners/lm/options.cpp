@@ -77,6 +77,7 @@ po::options_description lm_choice_options() {
       ("layer-option", repeated(), "LAYER.OPTION=VALUE (may be repeated)")                    //
       ("option", repeated(), "OPTION=VALUE, where there is one layer (may be repeated)")      //
       ("tied-head", text(), "true: the head reads with the embedding (true)")                 //
+      ("precision", text(), "of products on the gpu: float32, tf32 or bf16 (float32)")        //
       ("validation-tokens", text(), "tokens of an evaluation, at most (32 sequences)")        //
       ("evaluate-every", text(), "steps between evaluations (a tenth of all)");
   return options;
@@ -109,6 +110,7 @@ LmChoices read_lm_choices(const po::variables_map& values, const std::vector<std
   choices.backbone_options = parse_assignments(texts(values, "backbone-option"));
   choices.feed_forward_options = parse_assignments(texts(values, "feed-forward-option"));
   choices.tied_head = boolean(values, "tied-head", choices.tied_head);
+  if (const auto precision = given(values, "precision")) choices.precision = read_precision("--precision", *precision);
   SettingSource source{.origin = "the command line", .values = {}};
   for (const char* name : {"layer-option", "option"}) {
     for (const std::string& assignment : texts(values, name)) source.values.emplace_back(name, assignment);

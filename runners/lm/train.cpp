@@ -68,12 +68,11 @@ int run(std::span<const std::string> arguments) {
   const std::string layer = needed_option("train", values, "layer");
   const std::string folder = needed_option("train", values, "out");
   const std::string path = values.contains("store") ? values["store"].as<std::string>() : folder + "/runs.db";
-  std::vector<std::string> words = {"zoo", "lm", "train"};
-  words.insert(words.end(), arguments.begin(), arguments.end());
-  const std::string line = shell_command(words);
+  const std::string line = command_line({"zoo", "lm", "train"}, arguments);
+  const LmChoices choices = read_lm_choices(values, {layer});
   return with_ranks([&](Collective& ranks) {
     const Corpus corpus(needed_option("train", values, "corpus"));
-    const RunSpec spec = plan_lm(layer, read_lm_choices(values, {layer}), identity_of(corpus));
+    const RunSpec spec = plan_lm(layer, choices, identity_of(corpus));
     const LmRunRequest request = read_lm_run_options(values);
     read_lm_settings(spec);
     LmJob job(ranks, path);

@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include "gpu_testing.h"
 #include "numbers.h"
 #include "zoo/gpu/matmul.h"
@@ -32,12 +34,13 @@ std::vector<double> plain(const cpu::MatmulShape& shape, const Operands& in) {
   return c;
 }
 
-std::vector<float> on_device(const cpu::MatmulShape& shape, const Operands& in) {
+std::vector<float> on_device(const cpu::MatmulShape& shape, const Operands& in,
+                             Precision precision = Precision::float32) {
   Stream stream;
   const auto copied = [&](const std::vector<float>& values) { return to_device(std::span(values), stream); };
   const DeviceBuffer<float> a = copied(in.a), b = copied(in.b), bias = copied(in.bias);
   DeviceBuffer<float> c = copied(in.c);
-  matmul_tiled(shape, a.data(), b.data(), bias.data(), c.data(), stream);
+  matmul_tiled(shape, a.data(), b.data(), bias.data(), c.data(), precision, stream);
   return to_host(c, stream);
 }
 
@@ -52,6 +55,44 @@ TEST(MatmulTiled, IsTheDefinition) {
     const Operands in = random_operands(shape);
     EXPECT_LT(relative_error(on_device(shape, in), plain(shape, in)), 6e-7)
         << shape.m << " x " << shape.n << " x " << shape.k;
+  }
+}
+
+// To `bits` of mantissa: TF32's ties go away from zero, bfloat16's to the even neighbour.
+float rounded(float x, int bits, bool ties_to_even) {
+  int exponent = 0;
+  const double fraction = std::ldexp(std::frexp(x, &exponent), bits + 1);
+  return static_cast<float>(
+      std::ldexp(ties_to_even ? std::nearbyint(fraction) : std::round(fraction), exponent - bits - 1));
+}
+
+// Bit for bit: what is rounded is the operands alone, neither bias nor what the product is added to.
+TEST(MatmulTiled, IsTheProductOfRoundedOperands) {
+  for (const cpu::MatmulShape& shape :
+       {cpu::MatmulShape{1, 33, 65, 70, true}, cpu::MatmulShape{3, 31, 33, 34, true, true},
+        cpu::MatmulShape{1, 40, 50, 9, false, true, true}, cpu::MatmulShape{2, 9, 40, 64, false, false, false, true}}) {
+    const Operands in = random_operands(shape);
+    for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
+      Operands less = in;
+      for (std::vector<float>* operand : {&less.a, &less.b}) {
+        for (float& value : *operand) value = rounded(value, bits, precision == Precision::bf16);
+      }
+      EXPECT_EQ(on_device(shape, in, precision), on_device(shape, less));
+    }
+  }
+}
+
+// Rounding to p bits errs by a relative 2^-(p+1) at most, evenly spread below a step that is on average 0.72 of the
+// number: 2^-(p+1) * 0.72 / sqrt(3) root mean square, and sqrt(2) of it for a product, and for a sum of k of them,
+// since errors and terms add up alike.
+TEST(MatmulTiled, ErrsAsItsPrecisionDoes) {
+  const cpu::MatmulShape shape{1, 64, 32, 96};
+  const Operands in = random_operands(shape);
+  for (const auto& [precision, bits] : {std::pair{Precision::tf32, 10}, std::pair{Precision::bf16, 7}}) {
+    const double expected = std::ldexp(1.0, -bits - 1) * 0.72 / std::sqrt(3.0) * std::sqrt(2.0);
+    const double error = relative_error(on_device(shape, in, precision), plain(shape, in));
+    EXPECT_LT(error, 1.3 * expected);
+    EXPECT_GT(error, 0.7 * expected) << "more exact than its format";
   }
 }
 

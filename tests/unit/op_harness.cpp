@@ -6,6 +6,7 @@
 #include <bit>
 #include <cmath>
 #include <cstdlib>
+#include <cstring>
 #include <limits>
 
 #include "zoo/core/error.h"
@@ -205,7 +206,19 @@ Sensitivity sensitivity(const OpCase& c, const Values& inputs, const Values& cot
 
 void expect_close(const Result& actual, const Result& expected, const Sensitivity& allowed, DType dtype,
                   double factor) {
-  const double epsilon = dtype == DType::f32 ? 0x1p-24 : 0x1p-53;
+  expect_close(actual, expected, allowed, dtype == DType::f32 ? 0x1p-24 : 0x1p-53, factor);
+}
+
+bool identical(const Result& a, const Result& b) {
+  const auto same = [](const Tensor& one, const Tensor& other) {
+    return one.shape() == other.shape() &&
+           std::memcmp(one.values<double>().data(), other.values<double>().data(), one.bytes()) == 0;
+  };
+  return std::ranges::equal(a.outputs, b.outputs, same) && std::ranges::equal(a.grads, b.grads, same);
+}
+
+void expect_close(const Result& actual, const Result& expected, const Sensitivity& allowed, double epsilon,
+                  double factor) {
   expect_each_close("output", actual.outputs, expected.outputs, allowed.outputs, epsilon, factor);
   expect_each_close("gradient", actual.grads, expected.grads, allowed.grads, epsilon, factor);
 }

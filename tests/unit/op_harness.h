@@ -66,6 +66,11 @@ Sensitivity sensitivity(const OpCase& c, const Values& inputs, const Values& cot
 /// Fails the current test where two runs differ by more than `factor` times (the sensitivity plus one rounding of the
 /// value), all in `dtype`'s precision.
 void expect_close(const Result& actual, const Result& expected, const Sensitivity& allowed, DType dtype, double factor);
+/// The same for a computation that rounds by a relative `epsilon` at most.
+void expect_close(const Result& actual, const Result& expected, const Sensitivity& allowed, double epsilon,
+                  double factor);
+/// Whether two runs are the same in every bit (but equal NaNs).
+bool identical(const Result& a, const Result& b);
 /// Fails the current test where two runs differ in any bit (but equal NaNs).
 void expect_identical(const Result& actual, const Result& expected);
 

@@ -12,6 +12,7 @@
 #include "zoo/sweep/forecast.h"
 #include "zoo/sweep/plan.h"
 #include "zoo/sweep/presets.h"
+#include "zoo/train/settings.h"
 
 namespace zoo {
 namespace {
@@ -117,6 +118,23 @@ TEST(SweepPlan, TheRecordIsAsTheStoreDocumentsIt) {
   EXPECT_EQ(setting.at("schedule"), nlohmann::json::parse(R"({"name":"cosine","by":"epoch","warmup":0,"final":0})"));
   EXPECT_TRUE(setting.at("clip").is_null());
   EXPECT_EQ(setting.at("precision"), "f32");
+}
+
+// The id of a float32 run is what it was before there was a choice.
+TEST(SweepPlan, ThePrecisionIsASetting) {
+  SweepSettings settings = read_sweep_settings({find_preset("quick").settings});
+  const RunSpec full = plan_runs(settings).front();
+  EXPECT_EQ(full.id(), "2f829a25e6b4");
+  for (const auto& [precision, name] : {std::pair{Precision::tf32, "tf32"}, std::pair{Precision::bf16, "bf16"}}) {
+    settings.precision = precision;
+    const RunSpec run = plan_runs(settings).front();
+    EXPECT_EQ(run.setting.at("precision"), name);
+    EXPECT_NE(run.id(), full.id());
+    EXPECT_EQ(read_settings(run).precision, precision);
+    nlohmann::json apart = run.setting;
+    apart["precision"] = "f32";
+    EXPECT_EQ(apart, full.setting) << "nothing else tells them apart";
+  }
 }
 
 TEST(SweepPlan, CheapFirstAndLayersSideBySide) {

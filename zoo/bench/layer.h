@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "zoo/bench/sgemm_rate.h"
+#include "zoo/core/precision.h"
 #include "zoo/core/profile.h"
 #include "zoo/nn/single_layer.h"
 
@@ -16,7 +17,8 @@ struct LayerBenchmark {
   std::vector<std::int64_t> seq_len = {256, 1024, 4096};
   /// Where a token is decoded. Empty: at 100, and at 100,000 too for layers whose state does not grow.
   std::vector<std::int64_t> positions;
-  double seconds = 0.5;  ///< at least so long for each quantity, and at least three times
+  Precision precision = Precision::float32;  ///< of products: whoever measures has it in force (WithPrecision)
+  double seconds = 0.5;                      ///< at least so long for each quantity, and at least three times
 };
 
 /// Wall times of one thing done several times.

@@ -99,8 +99,12 @@ std::string legend(const LayerReport& report) {
 }
 
 std::string facts(const LayerReport& report) {
-  return fmt::format("d_model {}, batch {}; {} threads, {}; large matrix products reach {:.1f} GFLOP/s",
-                     report.benchmark.d_model, report.benchmark.batch_size, report.environment.value("threads", 1),
+  const LayerBenchmark& benchmark = report.benchmark;
+  const std::string precision = benchmark.precision == Precision::float32
+                                    ? ""
+                                    : fmt::format(", products in {}", precision_name(benchmark.precision));
+  return fmt::format("d_model {}, batch {}{}; {} threads, {}; large matrix products reach {:.1f} GFLOP/s",
+                     benchmark.d_model, benchmark.batch_size, precision, report.environment.value("threads", 1),
                      report.environment.value("instruction_set", ""), 1e-9 * report.sgemm_flops);
 }
 
@@ -140,6 +144,7 @@ nlohmann::json as_json(const LayerReport& report) {
   }
   return {{"d_model", report.benchmark.d_model},
           {"batch_size", report.benchmark.batch_size},
+          {"precision", precision_name(report.benchmark.precision)},
           {"sgemm_gflops", 1e-9 * report.sgemm_flops},
           {"layers", std::move(layers)},
           {"environment", report.environment}};

@@ -70,6 +70,7 @@ StepMeasurement measure_steps(const RunSettings& settings, const StepBenchmark& 
   measurement.parameters = training.parameters();
   std::optional<Profile> profile;
   if (benchmark.profile) profile.emplace();
+  const GraphCounts before = graph_counts();
   // The yardstick is sampled before, between and after the steps, in this many places.
   constexpr std::int64_t samples = 5;
   std::int64_t taken = 0;
@@ -88,6 +89,10 @@ StepMeasurement measure_steps(const RunSettings& settings, const StepBenchmark& 
     }
   }
   measurement.sgemm_flops = sgemm.flops_per_second();
+  const GraphCounts after = graph_counts();
+  measurement.graphs = {.launched = after.launched - before.launched,
+                        .built = after.built - before.built,
+                        .work = after.work - before.work};
   if (profile) measurement.profile = profile->entries();
   return measurement;
 }

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "zoo/core/graph_scope.h"
 #include "zoo/core/profile.h"
 #include "zoo/train/settings.h"
 
@@ -24,6 +25,7 @@ struct StepMeasurement {
   double flops = 0;        ///< useful work (count_flops) of all timed steps together
   double sgemm_flops = 0;  ///< FLOP/s of large products (SgemmRate), sampled between the steps
   std::int64_t parameters = 0;
+  GraphCounts graphs;                   ///< of all timed steps together
   std::vector<Profile::Entry> profile;  ///< empty unless asked for
 
   double total_seconds() const;

@@ -5,6 +5,7 @@
 #include <string>
 
 #include "zoo/core/device.h"
+#include "zoo/core/graph_scope.h"
 
 namespace zoo {
 
@@ -24,8 +25,16 @@ class Accelerator {
   /// Done in the order of the kernels; the host does not wait.
   virtual void set_to_zero(void* memory, std::size_t bytes) = 0;
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
+  /// From the host's memory, which may change as soon as this returns.
+  virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
   /// Waits for all kernels. Throws what they did wrong.
   virtual void wait() = 0;
+
+  /// GraphScope's: from begin_graphs() to end_graphs() work is recorded and given to the device as graphs, those of one
+  /// `part` of a step alike.
+  virtual void begin_graphs(StepPart part) = 0;
+  virtual void end_graphs() noexcept = 0;
+  virtual GraphCounts graph_counts() const = 0;
 };
 
 /// The GPU, in builds that have one (zoo/gpu/engine.cpp). Throws Error when it cannot be used.

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "zoo/core/accelerator.h"
 #include "zoo/core/error.h"
@@ -29,8 +30,13 @@ std::size_t dtype_size(DType dtype) {
 namespace {
 
 template <typename T>
-void fill(Tensor& tensor, double value) {
-  std::fill_n(tensor.data<T>(), tensor.size(), static_cast<T>(value));
+Tensor filled(const Shape& shape, double value) {
+  if (!on_gpu()) {
+    Tensor result = Tensor::empty(shape, dtype_of<T>);
+    std::fill_n(result.data<T>(), result.size(), static_cast<T>(value));
+    return result;
+  }
+  return Tensor::from<T>(shape, PoolVector<T>(static_cast<std::size_t>(shape.size()), static_cast<T>(value)));
 }
 
 template <typename From, typename To>
@@ -51,10 +57,16 @@ void convert_to_any(const Tensor& from, Tensor& to) {
   }
 }
 
-// Gives a block back to the device's pool, and knows how many bytes were asked for.
+// What the host gave to a GPU and may look at again: indices, and tables of this size, such as a decay of each head.
+constexpr std::size_t kept_table_bytes = 1024;
+
+// Gives a block back to the device's pool, and knows how many bytes were asked for. Of what the host gave to a GPU and
+// may look at again it keeps a copy.
 struct Block {
   std::size_t bytes = 0;
+  void* host_copy = nullptr;
   void operator()(void* block) const {
+    pool_free(host_copy, bytes);
     if (on_gpu()) {
       accelerator().free(block, bytes);
     } else {
@@ -109,19 +121,15 @@ Tensor Tensor::zeros(const Shape& shape, DType dtype) {
 
 Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
   if (value == 0 && !std::signbit(value)) return zeros(shape, dtype);
-  Tensor result = empty(shape, dtype);
   switch (dtype) {
     case DType::f32:
-      fill<float>(result, value);
-      break;
+      return filled<float>(shape, value);
     case DType::f64:
-      fill<double>(result, value);
-      break;
+      return filled<double>(shape, value);
     case DType::i32:
-      fill<std::int32_t>(result, value);
       break;
   }
-  return result;
+  return filled<std::int32_t>(shape, value);
 }
 
 template <typename T>
@@ -130,7 +138,16 @@ Tensor Tensor::from(const Shape& shape, std::span<const T> values) {
     throw Error("a tensor of shape {} has {} values, {} were given", shape.str(), shape.size(), values.size());
   }
   Tensor result = empty(shape, dtype_of<T>);
-  std::ranges::copy(values, result.data<T>());
+  if (!on_gpu()) {
+    std::ranges::copy(values, result.data<T>());
+    return result;
+  }
+  accelerator().upload(result.address(), values.data(), result.bytes());
+  if (result.bytes() > 0 && (dtype_of<T> == DType::i32 || result.bytes() <= kept_table_bytes)) {
+    auto* block = std::get_deleter<Block>(result.buffer_);
+    block->host_copy = pool_allocate(block->bytes);
+    std::memcpy(block->host_copy, values.data(), block->bytes);
+  }
   return result;
 }
 
@@ -140,7 +157,15 @@ template Tensor Tensor::from<std::int32_t>(const Shape&, std::span<const std::in
 
 double Tensor::item() const {
   if (!defined() || size_ != 1) throw Error("item() needs one element, the tensor's shape is {}", shape_.str());
-  return to(DType::f64).data<double>()[0];
+  switch (dtype_) {
+    case DType::f32:
+      return data<float>()[0];
+    case DType::f64:
+      return data<double>()[0];
+    case DType::i32:
+      break;
+  }
+  return data<std::int32_t>()[0];
 }
 
 Tensor Tensor::view(const Shape& shape) const {
@@ -180,6 +205,7 @@ Tensor Tensor::clone() const {
 }
 
 void Tensor::clear() {
+  if (on_gpu()) forget_host_copy();
   clear_elements(address(), bytes());
 }
 
@@ -188,6 +214,7 @@ void Tensor::copy_from(const Tensor& other) {
     throw Error("a tensor of {} {} cannot take the elements of one of {} {}", dtype_name(dtype_), shape_.str(),
                 dtype_name(other.dtype_), other.shape_.str());
   }
+  if (on_gpu()) forget_host_copy();
   copy_elements(address(), other.address(), bytes());
 }
 
@@ -199,6 +226,7 @@ Tensor Tensor::append_in_place(const Tensor& more, int axis) const {
     if (shape_[before] != 1) return {};
   }
   if (bytes() + more.bytes() > block->usable(buffer_.get())) return {};
+  if (on_gpu()) forget_host_copy();
   copy_elements(static_cast<std::byte*>(address()) + bytes(), more.address(), more.bytes());
   Tensor result = *this;
   result.shape_ = shape_.with(axis, shape_[axis] + more.shape_[axis]);
@@ -232,6 +260,24 @@ Tensor Tensor::with_node(std::shared_ptr<Node> node, int index) const {
 
 bool Tensor::sole_owner() const {
   return buffer_.use_count() == 1 && offset_ == 0;
+}
+
+const void* Tensor::read_by_host() const {
+  const auto* block = std::get_deleter<Block>(buffer_);
+  if (block->host_copy != nullptr) return static_cast<const std::byte*>(block->host_copy) + offset_;
+  detail::access_from_host();
+  return address();
+}
+
+void Tensor::write_by_host() const {
+  forget_host_copy();
+  detail::access_from_host();
+}
+
+void Tensor::forget_host_copy() const {
+  auto* block = std::get_deleter<Block>(buffer_);
+  if (block == nullptr || block->host_copy == nullptr) return;
+  pool_free(std::exchange(block->host_copy, nullptr), block->bytes);
 }
 
 void Tensor::check_dtype(DType wanted) const {

@@ -38,7 +38,7 @@ class Tensor {
   static Tensor zeros(const Shape& shape, DType dtype = DType::f32);
   static Tensor full(const Shape& shape, double value, DType dtype = DType::f32);
   static Tensor scalar(double value, DType dtype = DType::f32) { return full({}, value, dtype); }
-  /// Copies the values; their number must be shape.size().
+  /// Copies the values; their number must be shape.size(). On a GPU nobody waits.
   template <typename T>
   static Tensor from(const Shape& shape, std::span<const T> values);
   template <typename T>
@@ -55,8 +55,8 @@ class Tensor {
   DType dtype() const { return dtype_; }
   std::size_t bytes() const { return static_cast<std::size_t>(size_) * dtype_size(dtype_); }
 
-  /// The elements, for the host: where tensors lie on a GPU, its kernels are waited for. Throws Error when T is not the
-  /// dtype.
+  /// The elements, for the host: where tensors lie on a GPU, its kernels are waited for, but not to read what from()
+  /// made of whole numbers, of which the host has a copy. Throws Error when T is not the dtype.
   template <typename T>
   T* data() {
     check_dtype(dtype_of<T>);
@@ -65,14 +65,14 @@ class Tensor {
   template <typename T>
   const T* data() const {
     check_dtype(dtype_of<T>);
-    return static_cast<const T*>(raw());
+    return static_cast<const T*>(on_gpu() ? read_by_host() : address());
   }
   template <typename T>
   std::span<const T> values() const {
     return {data<T>(), static_cast<std::size_t>(size_)};
   }
   void* raw() const {
-    if (on_gpu()) detail::access_from_host();
+    if (on_gpu()) write_by_host();
     return address();
   }
   /// The elements for kernels of the GPU, given to it after those under way: nobody waits, and the host must not follow
@@ -80,6 +80,7 @@ class Tensor {
   template <typename T>
   T* device_data() {
     check_dtype(dtype_of<T>);
+    if (on_gpu()) forget_host_copy();
     return static_cast<T*>(address());
   }
   template <typename T>
@@ -123,6 +124,10 @@ class Tensor {
  private:
   void check_dtype(DType wanted) const;
   void* address() const { return static_cast<std::byte*>(buffer_.get()) + offset_; }
+  // On a GPU: where the host may read the elements, and that it may write them.
+  const void* read_by_host() const;
+  void write_by_host() const;
+  void forget_host_copy() const;
 
   std::shared_ptr<void> buffer_;
   std::size_t offset_ = 0;  // bytes

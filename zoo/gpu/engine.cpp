@@ -1,6 +1,7 @@
 #include "zoo/gpu/engine.h"
 
 #include <algorithm>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -11,6 +12,8 @@
 #include "zoo/core/pool.h"
 #include "zoo/gpu/device.h"
 #include "zoo/gpu/memory.h"
+#include "zoo/gpu/staging.h"
+#include "zoo/gpu/step_graphs.h"
 
 namespace zoo::gpu {
 
@@ -19,6 +22,11 @@ namespace {
 // Made when the device is chosen, and never destroyed: the driver may be gone by then.
 Stream& stream() {
   static auto* instance = new Stream;
+  return *instance;
+}
+
+StepGraphs& graphs() {
+  static auto* instance = new StepGraphs(stream());
   return *instance;
 }
 
@@ -54,7 +62,12 @@ class Gpu final : public Accelerator {
       pool_account(-static_cast<std::ptrdiff_t>(size), 0);
       return;
     }
-    detail::device_free_later(block);
+    // What was recorded may read it still. (A GPU's blocks stay allocated, and what is recorded later comes later.)
+    if (graphs().recording()) {
+      free_when_given_.push_back(block);
+    } else {
+      detail::device_free_later(block);
+    }
     pool_account(-static_cast<std::ptrdiff_t>(size), -static_cast<std::ptrdiff_t>(size));
   }
 
@@ -66,13 +79,43 @@ class Gpu final : public Accelerator {
   void copy(void* to, const void* from, std::size_t bytes) override {
     copy_on_device_async(to, from, bytes, engine_stream());
   }
-  void wait() override { stream().synchronize(); }
+  void upload(void* to, const void* from, std::size_t bytes) override {
+    if (bytes == 0) return;
+    if (bytes > Staging::most_bytes || staging_.bytes_under_way() > Staging::most_bytes_under_way) wait();
+    if (bytes > Staging::most_bytes) {
+      std::memcpy(to, from, bytes);
+    } else {
+      if (!staging_.has_block(bytes)) give_graph();  // the driver allocates, which it had better not while recording
+      staging_.upload(to, from, bytes, engine_stream());
+    }
+  }
+  void wait() override {
+    give_graph();
+    stream().synchronize();
+    staging_.reuse();
+  }
+
+  void begin_graphs(StepPart part) override { graphs().begin(part); }
+  void end_graphs() noexcept override {
+    graphs().end();
+    free_what_was_recorded();
+  }
+  GraphCounts graph_counts() const override { return graphs().counts(); }
 
  private:
   static void* take_last(std::vector<void*>& blocks) {
     void* last = blocks.back();
     blocks.pop_back();
     return last;
+  }
+
+  void give_graph() {
+    graphs().give();
+    free_what_was_recorded();
+  }
+  void free_what_was_recorded() noexcept {
+    for (void* block : free_when_given_) detail::device_free_later(block);
+    free_when_given_.clear();
   }
 
   // A new block; where there is no room, all that is cached goes back first.
@@ -84,12 +127,15 @@ class Gpu final : public Accelerator {
       throw Error("out of memory on {}: a tensor of {} bytes was asked for, {} of {} are free; try a smaller batch",
                   device().name, size, limit - std::min(limit, taken_), limit);
     }
+    if (device().emulated) return unified_allocate(size);  // which counts by itself
+    give_graph();  // as in upload(); a step of the steady state does not come here
     void* block = unified_allocate(size);
-    if (!device().emulated) taken_ += size;  // the emulated device counts by itself
+    taken_ += size;
     return block;
   }
 
   void give_back_cached() {
+    give_graph();  // whose work may use what is freed here: the device waits for it, but not for what is recorded
     const std::lock_guard lock(mutex_);
     for (auto& [size, blocks] : free_) {
       while (!blocks.empty()) {
@@ -103,12 +149,15 @@ class Gpu final : public Accelerator {
   std::mutex mutex_;
   std::map<std::size_t, std::vector<void*>> free_;
   std::size_t taken_ = 0;
+  std::vector<void*> free_when_given_;
+  Staging staging_;
 };
 
 }  // namespace
 
 Stream& engine_stream() {
   zoo::detail::kernels_given();
+  graphs().expect_work();
   return stream();
 }
 

@@ -1,5 +1,8 @@
+#include <type_traits>
+
 #include "zoo/gpu/each.h"
 #include "zoo/gpu/matmul.h"
+#include "zoo/gpu/tile.h"
 
 namespace zoo::gpu {
 
@@ -22,7 +25,20 @@ struct Sizes {
   bool transpose_a, transpose_b, accumulate;
 };
 
+// An operand as the tensor cores round it.
+template <typename Format>
+__device__ __forceinline__ float rounded(float x) {
+  if constexpr (std::is_same_v<Format, Tf32>) {
+    return round_to_tf32(x);
+  } else if constexpr (std::is_same_v<Format, Bf16>) {
+    return to_float(to_bfloat16(x));
+  } else {
+    return x;
+  }
+}
+
 // Brings a tile of a matrix [rows, columns] to shared memory, transposed or not, with zeros beyond its edges.
+template <typename Format>
 __device__ __forceinline__ void load(const float* matrix, int rows, int columns, int first_row, int first_column,
                                      bool transpose, float* to) {
   for (int i = static_cast<int>(threadIdx.x); i < tile * tile; i += threads) {
@@ -31,12 +47,13 @@ __device__ __forceinline__ void load(const float* matrix, int rows, int columns,
     const bool inside = first_row + row < rows && first_column + column < columns;
     const float value =
         inside ? matrix[static_cast<std::ptrdiff_t>(first_row + row) * columns + first_column + column] : 0.0F;
-    to[transpose ? column * pitch + row : row * pitch + column] = value;
+    to[transpose ? column * pitch + row : row * pitch + column] = rounded<Format>(value);
   }
 }
 
 // A block a tile of C. Products and sums are rounded apart, which the host executor's compiler makes vectors of; a GPU
-// has cuBLAS.
+// has cuBLAS. Products of rounded operands are exact in float.
+template <typename Format>
 __global__ void __launch_bounds__(threads)
     tiled_matmul_kernel(Sizes sizes, const float* __restrict__ a, const float* __restrict__ b,
                         const float* __restrict__ bias, float* __restrict__ c) {
@@ -54,14 +71,14 @@ __global__ void __launch_bounds__(threads)
   float totals[part][part] = {};
   for (int first = 0; first < sizes.k; first += tile) {
     if (sizes.transpose_a) {
-      load(a, sizes.k, sizes.m, first, tile_m * tile, false, shared.a);
+      load<Format>(a, sizes.k, sizes.m, first, tile_m * tile, false, shared.a);
     } else {
-      load(a, sizes.m, sizes.k, tile_m * tile, first, true, shared.a);
+      load<Format>(a, sizes.m, sizes.k, tile_m * tile, first, true, shared.a);
     }
     if (sizes.transpose_b) {
-      load(b, sizes.n, sizes.k, tile_n * tile, first, true, shared.b);
+      load<Format>(b, sizes.n, sizes.k, tile_n * tile, first, true, shared.b);
     } else {
-      load(b, sizes.k, sizes.n, first, tile_n * tile, false, shared.b);
+      load<Format>(b, sizes.k, sizes.n, first, tile_n * tile, false, shared.b);
     }
     __syncthreads();
     const int steps = min(tile, sizes.k - first);
@@ -104,7 +121,7 @@ int tiles_of(int count) {
 }  // namespace
 
 void matmul_tiled(const cpu::MatmulShape& shape, const float* a, const float* b, const float* bias, float* c,
-                  Stream& stream) {
+                  Precision precision, Stream& stream) {
   const int m = extent("matmul", "m", shape.m);
   const int n = extent("matmul", "n", shape.n);
   const Sizes sizes = {m,
@@ -121,7 +138,9 @@ void matmul_tiled(const cpu::MatmulShape& shape, const float* a, const float* b,
                                      static_cast<unsigned>(sizes.tiles_m) * static_cast<unsigned>(sizes.tiles_n),
                            .threads = threads,
                            .shared_bytes = sizeof(Shared)};
-  launch_shape(tiled_matmul_kernel, how, stream, sizes, a, b, shape.bias ? bias : nullptr, c);
+  with_format(precision, [&](auto format) {
+    launch_shape(tiled_matmul_kernel<decltype(format)>, how, stream, sizes, a, b, shape.bias ? bias : nullptr, c);
+  });
 }
 
 void fill_rows(const float* bias, std::int64_t rows, std::int64_t n, float* c, Stream& stream) {

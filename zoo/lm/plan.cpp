@@ -96,7 +96,7 @@ RunSpec plan_lm(const std::string& layer, const LmChoices& choices, const Corpus
         {"warmup", choices.warmup.value_or(tenth)},
         {"final", std::min(choices.final_learning_rate, learning_rate)}}},
       {"clip", choices.clip ? json(*choices.clip) : json()},
-      {"precision", "f32"}};
+      {"precision", recorded_precision(choices.precision)}};
   return spec;
 }
 

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "zoo/core/precision.h"
 #include "zoo/io/store.h"
 #include "zoo/text/corpus.h"
 
@@ -35,6 +36,7 @@ struct LmChoices {
   std::string feed_forward = "swiglu";
   nlohmann::json feed_forward_options = nlohmann::json::object();
   bool tied_head = true;
+  Precision precision = Precision::float32;
   /// By layer, or by part of a hybrid, as text: see read_layer_options().
   std::map<std::string, nlohmann::json> layer_options = {};
 };

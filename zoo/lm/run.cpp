@@ -137,6 +137,7 @@ class LmTraining {
 
   // Of the model as it is; FLOPs of evaluations are not of training.
   LmScores score(const RecallTokens* recall) {
+    const WithPrecision precision(settings_.precision);
     return evaluate_lm(trainer_.model(), validation_, validation_sequences(), recall);
   }
 

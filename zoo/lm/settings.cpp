@@ -87,9 +87,7 @@ LmSettings read_lm_settings(const RunSpec& spec) {
   settings.model.tied_head = setting.get<bool>("tied_head");
   settings.optimizer = read_optimizer(setting.raw("optimizer"), setting.raw("clip"));
   read_schedule(setting.raw("schedule"), settings);
-  if (const auto precision = setting.get<std::string>("precision"); precision != "f32") {
-    throw UsageError("unknown precision '{}'; known is f32", precision);
-  }
+  settings.precision = parse_recorded_precision(setting.get<std::string>("precision"));
   setting.finish();
 
   check(settings, batch_tokens);

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 
+#include "zoo/core/precision.h"
 #include "zoo/io/store.h"
 #include "zoo/nn/adamw.h"
 #include "zoo/nn/model.h"
@@ -17,13 +18,14 @@ namespace zoo {
 ///          "backbone": "transformer", "backbone_options": {}, "feed_forward": "swiglu", "feed_forward_options": {},
 ///          "tied_head": true, "optimizer": {"name": "adamw", "beta1": 0.9, "beta2": 0.95, "epsilon": 1e-8,
 ///          "weight_decay": 0.1}, "schedule": {"name": "cosine", "by": "step", "warmup": 480, "final": 1e-5},
-///          "clip": 1, "precision": "f32"}
+///          "clip": 1, "precision": "f32", or "tf32" or "bf16" on the device gpu}
 ///
 /// What changes roundings alone (threads, processes, the micro-batch, recomputation) is no setting: it is kept beside
 /// the run and shown.
 struct LmSettings {
   ModelSpec model;
   AdamWOptions optimizer;
+  Precision precision = Precision::float32;  ///< of products; others than float32 are the device gpu's
   double learning_rate = 0;
   double final_learning_rate = 0;
   std::int64_t warmup_steps = 0;

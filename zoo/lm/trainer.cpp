@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "zoo/core/graph_scope.h"
 #include "zoo/core/tape.h"
 #include "zoo/ops/ops.h"
 
@@ -18,14 +19,16 @@ struct Pairs {
 
 Pairs pairs_of(std::span<const std::int32_t> tokens, std::int64_t length) {
   const std::int64_t count = static_cast<std::int64_t>(tokens.size()) / (length + 1);
-  Pairs pairs{.inputs = Tensor::empty({count, length}, DType::i32),
-              .labels = Tensor::empty({count * length}, DType::i32)};
+  PoolVector<std::int32_t> inputs, labels;
+  for (auto* each : {&inputs, &labels}) each->reserve(static_cast<std::size_t>(count * length));
   for (std::int64_t i = 0; i < count; ++i) {
-    const auto sequence = tokens.subspan(static_cast<std::size_t>(i * (length + 1)));
-    std::copy_n(sequence.begin(), length, pairs.inputs.data<std::int32_t>() + i * length);
-    std::copy_n(sequence.begin() + 1, length, pairs.labels.data<std::int32_t>() + i * length);
+    const auto sequence =
+        tokens.subspan(static_cast<std::size_t>(i * (length + 1)), static_cast<std::size_t>(length + 1));
+    inputs.insert(inputs.end(), sequence.begin(), sequence.end() - 1);
+    labels.insert(labels.end(), sequence.begin() + 1, sequence.end());
   }
-  return pairs;
+  return {.inputs = Tensor::from<std::int32_t>({count, length}, inputs),
+          .labels = Tensor::from<std::int32_t>({count * length}, labels)};
 }
 
 }  // namespace
@@ -41,6 +44,7 @@ LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, C
 
 LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std::int64_t first, std::int64_t step,
                                       const std::function<bool(std::int64_t done)>& go_on) {
+  const WithPrecision precision(settings_->precision);
   const std::int64_t T = settings_->context;
   const std::int64_t count = static_cast<std::int64_t>(tokens.size()) / (T + 1);
   const double all_tokens = static_cast<double>(settings_->batch_sequences * T);
@@ -58,13 +62,18 @@ LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std:
                           .random = RandomKey::of(settings_->seed, "dropout").fold(static_cast<std::uint64_t>(step)),
                           .first_sequence = first + begin,
                           .recompute = execution_.recompute};
-    ModelState state = model_.initial_state(n);
-    const Tensor hidden = model_.forward(pairs.inputs, state, context);
-    const Tensor flat = ops::reshape(hidden, {n * T, hidden.dim(2)});
-    const Tensor part = ops::scale(model_.head().loss(flat, {.labels = pairs.labels, .targets = {}}), 1 / all_tokens);
+    // The host looks at the loss once the whole micro-batch is under way.
+    Tensor part;
+    {
+      const GraphScope graph(begin == 0 ? StepPart::first_part : StepPart::other_part);
+      ModelState state = model_.initial_state(n);
+      const Tensor hidden = model_.forward(pairs.inputs, state, context);
+      const Tensor flat = ops::reshape(hidden, {n * T, hidden.dim(2)});
+      part = ops::scale(model_.head().loss(flat, {.labels = pairs.labels, .targets = {}}), 1 / all_tokens);
+      state = {};  // lets go of what the states hold of the tape
+      optimizer_.accumulate(grad(part, variables_, {.release_tape = true}));
+    }
     loss += part.item();
-    state = {};  // lets go of what the states hold of the tape
-    optimizer_.accumulate(grad(part, variables_, {.release_tape = true}));
   }
   ranks_->sum(std::span(&loss, 1));
   if (!std::isfinite(loss)) {
@@ -72,6 +81,7 @@ LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std:
     return {.loss = loss};
   }
   ranks_->sum(optimizer_.gradients());
+  const GraphScope graph(StepPart::update);
   return {.loss = loss, .gradient_norm = optimizer_.step(settings_->learning_rate_at(step))};
 }
 

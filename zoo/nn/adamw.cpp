@@ -7,10 +7,30 @@
 #include "zoo/core/profile.h"
 #include "zoo/cpu/adamw.h"
 #include "zoo/gpu/adamw.h"
+#include "zoo/gpu/totals.h"
 #include "zoo/ops/accumulate.h"
 #include "zoo/ops/dispatch.h"
 
 namespace zoo {
+
+namespace {
+
+// On a GPU this is what the host waits for.
+double sum_of_squares(const Tensor& x) {
+  return ops::dispatch(DType::f32, "adamw", [&](auto at) -> double {
+    if constexpr (at.gpu) {
+      Tensor scratch = Tensor::empty({gpu::sum_of_squares_scratch(x.size())}, DType::f64);
+      Tensor sum = Tensor::empty({}, DType::f64);
+      gpu::sum_of_squares(at(x), x.size(), at.template into<double>(scratch), at.template into<double>(sum),
+                          at.stream());
+      return sum.item();
+    } else {
+      return cpu::sum_of_squares(x.data<float>(), x.size());
+    }
+  });
+}
+
+}  // namespace
 
 AdamW::AdamW(const Parameters& parameters, const Tensor& slab, const AdamWOptions& options)
     : options_(options),
@@ -60,7 +80,7 @@ std::optional<double> AdamW::step(double learning_rate) {
   double scale = 1;
   std::optional<double> norm;
   if (options_.clip) {
-    norm = std::sqrt(cpu::sum_of_squares(gradients_.data<float>(), gradients_.size()));
+    norm = std::sqrt(sum_of_squares(gradients_));
     // As PyTorch: the small term keeps a zero gradient finite.
     scale = std::min(1.0, *options_.clip / (*norm + 1e-6));
   }

@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "zoo/core/tabulate.h"
 #include "zoo/ops/ops.h"
 
 namespace zoo {
@@ -21,11 +22,8 @@ Tensor running_sums(const Tensor& x, double decay, double weight, Tensor& m) {
 
 // 1 / (1 - beta^(step + 1 + t)): [n,1].
 Tensor bias_correction(std::int64_t n, double beta, std::int64_t step, DType dtype) {
-  Tensor factors = Tensor::empty({n, 1}, DType::f64);
-  for (std::int64_t t = 0; t < n; ++t) {
-    factors.data<double>()[t] = 1 / (1 - std::pow(beta, static_cast<double>(step + 1 + t)));
-  }
-  return factors.to(dtype);
+  return tabulate({n, 1}, dtype,
+                  [=](std::int64_t t) { return 1 / (1 - std::pow(beta, static_cast<double>(step + 1 + t))); });
 }
 
 // With gradient 0 at 0, where a weight has never had a gradient.
@@ -38,19 +36,14 @@ Tensor root(const Tensor& x) {
 }  // namespace
 
 Tensor decay_matrix(std::int64_t n, double decay, DType dtype) {
-  Tensor matrix = Tensor::zeros({n, n}, DType::f64);
-  for (std::int64_t t = 0; t < n; ++t) {
-    for (std::int64_t s = 0; s <= t; ++s) {
-      matrix.data<double>()[t * n + s] = std::pow(decay, static_cast<double>(t - s));
-    }
-  }
-  return matrix.to(dtype);
+  return tabulate({n, n}, dtype, [=](std::int64_t at) {
+    const std::int64_t t = at / n, s = at % n;
+    return s <= t ? std::pow(decay, static_cast<double>(t - s)) : 0;
+  });
 }
 
 Tensor decay_powers(std::int64_t n, double decay, DType dtype) {
-  Tensor powers = Tensor::empty({n, 1}, DType::f64);
-  for (std::int64_t t = 0; t < n; ++t) powers.data<double>()[t] = std::pow(decay, static_cast<double>(t + 1));
-  return powers.to(dtype);
+  return tabulate({n, 1}, dtype, [=](std::int64_t t) { return std::pow(decay, static_cast<double>(t + 1)); });
 }
 
 std::vector<std::string> InnerOptimizer::statistics() const {

@@ -162,8 +162,7 @@ class Attention final : public FusedOp {
     const Tensor q = whole(inputs[0], inputs);
     Tensor y = empty_whole(inputs, true);
     Tensor log_sum = empty_whole(inputs, false);
-    gpu::attention_forward(sizes_, whole_pointers(at, q, inputs), {at(y), at(log_sum)}, gpu::Precision::float32,
-                           at.stream());
+    gpu::attention_forward(sizes_, whole_pointers(at, q, inputs), {at(y), at(log_sum)}, at.precision(), at.stream());
     if (of_rows(inputs)) log_sums_of_all_ = log_sum;
     return {rows_of(y, inputs), rows_of(log_sum, inputs)};
   }
@@ -176,7 +175,7 @@ class Attention final : public FusedOp {
     Tensor delta = empty_whole(inputs, false);
     gradients[0] = Tensor::empty(q.shape());
     gpu::attention_backward(sizes_, whole_pointers(at, q, inputs), {at(y), at(log_sum)}, at(grad), into(at, gradients),
-                            at(delta), gpu::Precision::float32, at.stream());
+                            at(delta), at.precision(), at.stream());
     gradients[0] = rows_of(gradients[0], inputs);
   }
 

@@ -1,10 +1,10 @@
 #include "zoo/cpu/cross_entropy.h"
 
-#include <algorithm>
 #include <numeric>
 
 #include "zoo/core/error.h"
 #include "zoo/gpu/cross_entropy.h"
+#include "zoo/gpu/totals.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/head.h"
 #include "zoo/ops/op_cases.h"
@@ -50,8 +50,7 @@ class CrossEntropy final : public FusedOp {
         cpu::cross_entropy(task);
       }
     });
-    const auto each = losses.values<double>();
-    return {Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), inputs[0].dtype())};
+    return {total(losses, inputs[0].dtype())};
   }
 
   Tensors backward(const Executed& executed) override {
@@ -83,6 +82,19 @@ class CrossEntropy final : public FusedOp {
 };
 
 }  // namespace
+
+Tensor total(const Tensor& losses, DType dtype) {
+  return dispatch(dtype, "cross_entropy", [&](auto at) {
+    if constexpr (at.gpu) {
+      Tensor sum = Tensor::empty({});
+      gpu::total(at.template of<double>(losses), losses.size(), at(sum), at.stream());
+      return sum;
+    } else {
+      const auto each = losses.values<double>();
+      return Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), dtype);
+    }
+  });
+}
 
 void check_labels(const Tensor& labels, std::int64_t rows, std::int64_t vocab) {
   if (labels.dtype() != DType::i32 || labels.shape() != Shape{rows}) {

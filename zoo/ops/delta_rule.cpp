@@ -35,7 +35,7 @@ class DeltaRule final : public FusedOp {
             checkpoints_ = Tensor::empty({gpu::delta_rule_checkpoints(sizes_)});
             Tensor workspace = Tensor::empty({gpu::delta_rule_forward_workspace(sizes_)});
             gpu::delta_rule_forward(sizes_, pointers(at, inputs), {at(y), at(state)}, at(checkpoints_), at(workspace),
-                                    gpu::Precision::float32, at.stream());
+                                    at.precision(), at.stream());
           } else {
             cpu::delta_rule_forward(sizes_, pointers(at, inputs), {at(y), at(state)});
           }
@@ -62,7 +62,7 @@ class DeltaRule final : public FusedOp {
           if constexpr (at.gpu) {
             Tensor workspace = Tensor::empty({gpu::delta_rule_backward_workspace(sizes_)});
             gpu::delta_rule_backward(sizes_, pointers(at, inputs), output_gradients, at(std::as_const(checkpoints_)),
-                                     into, at(workspace), gpu::Precision::float32, at.stream());
+                                     into, at(workspace), at.precision(), at.stream());
           } else {
             cpu::delta_rule_backward(sizes_, pointers(at, inputs), output_gradients, into);
           }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "zoo/core/device.h"
+#include "zoo/core/precision.h"
 #include "zoo/core/tensor.h"
 #include "zoo/gpu/engine.h"
 #include "zoo/ops/dtypes.h"
@@ -50,6 +51,7 @@ using AtCpu = At<T, false>;
 /// Kernels of the GPU on float32, given to stream(); nobody waits for the elements.
 struct AtGpu : At<float, true> {
   gpu::Stream& stream() const { return gpu::engine_stream(); }
+  Precision precision() const { return product_precision(); }
 };
 
 /// Calls body(at), whose one source fills the structs of kernels for the device where the tensors are: with AtGpu for
@@ -70,7 +72,9 @@ inline const std::uint32_t* words_of(const Tensor& x) {
   return static_cast<const std::uint32_t*>(elements);
 }
 inline std::uint32_t* words_of(Tensor& x) {
-  return const_cast<std::uint32_t*>(words_of(std::as_const(x)));
+  void* elements = x.dtype() == DType::i32 ? static_cast<void*>(x.device_data<std::int32_t>())
+                                           : static_cast<void*>(x.device_data<float>());
+  return static_cast<std::uint32_t*>(elements);
 }
 
 }  // namespace zoo::ops

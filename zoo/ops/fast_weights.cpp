@@ -59,8 +59,7 @@ class FastWeightsOp final : public FusedOp {
                                                 at.if_defined(checkpoints_)};
           if constexpr (at.gpu) {
             Tensor workspace = Tensor::empty({gpu::fast_weights_forward_workspace(sizes_)});
-            gpu::fast_weights_forward(sizes_, pointers(at, inputs), into, at(workspace), gpu::Precision::float32,
-                                      at.stream());
+            gpu::fast_weights_forward(sizes_, pointers(at, inputs), into, at(workspace), at.precision(), at.stream());
           } else {
             cpu::fast_weights_forward(sizes_, pointers(at, inputs), into);
           }
@@ -97,7 +96,7 @@ class FastWeightsOp final : public FusedOp {
           if constexpr (at.gpu) {
             Tensor workspace = Tensor::empty({gpu::fast_weights_backward_workspace(sizes_)});
             gpu::fast_weights_backward(sizes_, pointers(at, inputs), checkpoints, at(dz), map_gradients, into,
-                                       at(workspace), gpu::Precision::float32, at.stream());
+                                       at(workspace), at.precision(), at.stream());
           } else {
             cpu::fast_weights_backward(sizes_, pointers(at, inputs), checkpoints, at(dz), map_gradients, into);
           }

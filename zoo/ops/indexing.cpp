@@ -61,19 +61,19 @@ struct RowLists {
   Tensor starts;
   Tensor order;
 
-  RowLists(std::span<const std::int32_t> indices, std::int64_t rows)
-      : starts(Tensor::zeros({rows + 1}, DType::i32)),
-        order(Tensor::empty({static_cast<std::int64_t>(indices.size())}, DType::i32)) {
-    const std::span<std::int32_t> ends(starts.data<std::int32_t>(), static_cast<std::size_t>(rows + 1));
+  RowLists(std::span<const std::int32_t> indices, std::int64_t rows) {
+    PoolVector<std::int32_t> ends(static_cast<std::size_t>(rows + 1), 0);
+    PoolVector<std::int32_t> terms(indices.size());
     for (const std::int32_t row : indices) ++ends[static_cast<std::size_t>(row) + 1];
     for (std::size_t row = 1; row < ends.size(); ++row) ends[row] += ends[row - 1];
     // Each list's place is filled from behind: its end becomes its beginning, which is the end of the one before.
-    std::int32_t* terms = order.data<std::int32_t>();
     for (std::size_t i = indices.size(); i-- > 0;) {
       terms[--ends[static_cast<std::size_t>(indices[i]) + 1]] = static_cast<std::int32_t>(i);
     }
     std::shift_left(ends.begin(), ends.end(), 1);
     ends.back() = static_cast<std::int32_t>(indices.size());
+    starts = Tensor::from<std::int32_t>({rows + 1}, ends);
+    order = Tensor::from<std::int32_t>({static_cast<std::int64_t>(terms.size())}, terms);
   }
 };
 

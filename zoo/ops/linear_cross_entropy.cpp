@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <numeric>
 
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
@@ -136,8 +135,7 @@ class LinearCrossEntropy final : public FusedOp {
       if (wanted_[2]) add_columns(at, block, vocab, bias_grad_);
     });
     count_flops(head_flops(hidden, weight));
-    const auto each = losses.values<double>();
-    return {Tensor::scalar(std::accumulate(each.begin(), each.end(), 0.0), hidden.dtype())};
+    return {total(losses, hidden.dtype())};
   }
 
   std::array<bool, 3> wanted_;

@@ -64,7 +64,7 @@ Tensors RecurrenceOp::forward(std::span<const Tensor> inputs) {
     if constexpr (at.gpu) {
       checkpoints_ = Tensor::empty({gpu::linear_recurrence_checkpoints(sizes_, decay_)});
       gpu::linear_recurrence_forward(sizes_, pointers(at, inputs, given), {at(y), at(state), at(checkpoints_)},
-                                     gpu::Precision::float32, at.stream());
+                                     at.precision(), at.stream());
     } else {
       checkpoints_ =
           Tensor::empty(state.shape().insert(0, cpu::recurrence_checkpoints(sizes_.length, decay_)), y.dtype());
@@ -109,7 +109,7 @@ Tensors RecurrenceOp::backward(const Executed& executed) {
     if constexpr (at.gpu) {
       Tensor scratch = Tensor::empty(checkpoints_.shape());
       gpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to, at(scratch),
-                                      gpu::Precision::float32, at.stream());
+                                      at.precision(), at.stream());
     } else {
       cpu::linear_recurrence_backward(sizes_, pointers(at, inputs, given), output_gradients, to);
     }

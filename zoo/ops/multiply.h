@@ -11,7 +11,7 @@ template <typename At>
 void multiply(const At& at, const cpu::MatmulShape& shape, const typename At::Real* a, const typename At::Real* b,
               const typename At::Real* bias, typename At::Real* c) {
   if constexpr (At::gpu) {
-    gpu::matmul(shape, a, b, bias, c, at.stream());
+    gpu::matmul(shape, a, b, bias, c, at.precision(), at.stream());
   } else {
     cpu::matmul(shape, a, b, bias, c);
   }

@@ -97,7 +97,7 @@ json setting_of(const SweepSettings& settings) {
                     {"warmup", 0},
                     {"final", settings.final_lr}}},
                   {"clip", nullptr},
-                  {"precision", "f32"}};
+                  {"precision", recorded_precision(settings.precision)}};
   // Left out where they are as ever, so that runs of earlier versions keep their names.
   if (settings.fresh_data) setting["fresh_data"] = true;
   if (!settings.tied_head) setting["tied_head"] = false;

@@ -102,6 +102,11 @@ bool halving_of(const Merged& merged) {
                    unknown_name_message("search", given->value, std::vector<std::string>{"list", "halving"}));
 }
 
+Precision precision_of(const Merged& merged) {
+  const Ranked* given = merged.find("precision");
+  return given == nullptr ? Precision::float32 : read_precision("--precision", given->value);
+}
+
 double final_rate_of(const Merged& merged) {
   const Ranked* given = merged.find("final-lr");
   const double rate = given == nullptr ? 0 : parse_real("--final-lr", given->value);
@@ -149,6 +154,7 @@ const std::vector<SettingName>& setting_names() {
       {"blocks", false, "blocks in the model"},
       {"tied-head", false, "false: the head of a language model has a weight of its own, not the embedding (true)"},
       {"weight-decay", false, "of AdamW"},
+      {"precision", false, "of products with --device gpu: float32, tf32 or bf16 (float32)"},
   };
   return names;
 }
@@ -198,6 +204,7 @@ SweepSettings read_sweep_settings(const std::vector<SettingSource>& sources) {
   settings.weight_decay = parse_real("--weight-decay", merged.get("weight-decay"));
   if (settings.weight_decay < 0)
     throw UsageError("--weight-decay is {}; it must not be negative", settings.weight_decay);
+  settings.precision = precision_of(merged);
   return settings;
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "zoo/core/precision.h"
 #include "zoo/sweep/cells.h"
 #include "zoo/sweep/match.h"
 
@@ -34,6 +35,7 @@ struct SweepSettings {
   nlohmann::json feed_forward_options = nlohmann::json::object();
   std::int64_t blocks = 0;
   double weight_decay = 0;
+  Precision precision = Precision::float32;
   bool fresh_data = false;     ///< each epoch has examples of its own
   bool constant_rate = false;  ///< the learning rate stays, instead of following a cosine by epoch
   double final_lr = 0;         ///< where the cosine ends

@@ -16,13 +16,13 @@ Tensor cut(const std::vector<Value>& values, const Window& window, std::int64_t 
                                std::span(values).subspan(static_cast<std::size_t>(window.first * length * width),
                                                          static_cast<std::size_t>(window.count * length * width)));
   }
-  Tensor result = Tensor::empty(shape, dtype_of<Value>);
+  PoolVector<Value> all(static_cast<std::size_t>(shape.size()));
   const std::int64_t row = (window.end - window.begin) * width;
   for (std::int64_t i = 0; i < window.count; ++i) {
     const auto* from = values.data() + ((window.first + i) * length + window.begin) * width;
-    std::copy(from, from + row, result.data<Value>() + i * row);
+    std::copy(from, from + row, all.data() + i * row);
   }
-  return result;
+  return Tensor::from<Value>(shape, all);
 }
 
 // The rows of one sequence that lie in the window, as a range of Batch::rows.
@@ -64,33 +64,35 @@ Part part_of(const Batch& batch, const Window& window) {
   part.inputs = batch.channels == 0
                     ? cut(batch.tokens, window, batch.seq_len, 1, {window.count, length})
                     : cut(batch.reals, window, batch.seq_len, batch.channels, {window.count, length, batch.channels});
-  part.rows.indices = Tensor::empty({rows}, DType::i32);
-  part.rows.offsets = Tensor::empty({window.count + 1}, DType::i32);
-  part.answers.labels = Tensor::empty({labels}, DType::i32);
-  if (!batch.row_targets.empty()) part.answers.targets = Tensor::empty({labels}, DType::f32);
-  part.positions = Tensor::empty({labels}, DType::i32);
-
-  auto* index = part.rows.indices.data<std::int32_t>();
-  auto* offset = part.rows.offsets.data<std::int32_t>();
-  std::int64_t row = 0;
-  std::int64_t label = 0;
-  *offset++ = 0;
+  // Made here and given to the device at once.
+  PoolVector<std::int32_t> index, offset, answers, positions;
+  PoolVector<float> targets;
+  index.reserve(static_cast<std::size_t>(rows));
+  offset.reserve(static_cast<std::size_t>(window.count + 1));
+  for (auto* each : {&answers, &positions}) each->reserve(static_cast<std::size_t>(labels));
+  if (!batch.row_targets.empty()) targets.reserve(static_cast<std::size_t>(labels));
+  offset.push_back(0);
   for (std::int64_t i = 0; i < window.count; ++i) {
     const auto of_rows = rows_in(batch, window.first + i, window);
     // Positions count from the window's first.
     const std::int64_t shift = (window.first + i) * batch.seq_len + window.begin - i * length;
     for (std::int64_t r = of_rows.first; r < of_rows.second; ++r) {
-      index[row++] = static_cast<std::int32_t>(batch.rows[static_cast<std::size_t>(r)] - shift);
+      index.push_back(static_cast<std::int32_t>(batch.rows[static_cast<std::size_t>(r)] - shift));
     }
-    *offset++ = static_cast<std::int32_t>(row);
+    offset.push_back(static_cast<std::int32_t>(index.size()));
     const auto of_labels = labels_of(batch, window.first + i, of_rows);
-    for (std::int64_t l = of_labels.first; l < of_labels.second; ++l, ++label) {
+    for (std::int64_t l = of_labels.first; l < of_labels.second; ++l) {
       const auto at = static_cast<std::size_t>(l);
-      part.answers.labels.data<std::int32_t>()[label] = batch.row_labels[at];
-      if (!batch.row_targets.empty()) part.answers.targets.data<float>()[label] = batch.row_targets[at];
-      part.positions.data<std::int32_t>()[label] = static_cast<std::int32_t>(l);
+      answers.push_back(batch.row_labels[at]);
+      if (!batch.row_targets.empty()) targets.push_back(batch.row_targets[at]);
+      positions.push_back(static_cast<std::int32_t>(l));
     }
   }
+  part.rows.indices = Tensor::from<std::int32_t>({rows}, index);
+  part.rows.offsets = Tensor::from<std::int32_t>({window.count + 1}, offset);
+  part.answers.labels = Tensor::from<std::int32_t>({labels}, answers);
+  if (!batch.row_targets.empty()) part.answers.targets = Tensor::from<float>({labels}, targets);
+  part.positions = Tensor::from<std::int32_t>({labels}, positions);
   return part;
 }
 

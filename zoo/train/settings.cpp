@@ -119,9 +119,7 @@ RunSettings read_settings(const RunSpec& spec) {
   settings.model.blocks = setting.get<std::int64_t>("blocks");
   settings.optimizer = read_optimizer(setting.raw("optimizer"), setting.raw("clip"));
   read_schedule(setting.raw("schedule"), settings);
-  if (const auto precision = setting.get<std::string>("precision"); precision != "f32") {
-    throw UsageError("unknown precision '{}'; known is f32", precision);
-  }
+  settings.precision = parse_recorded_precision(setting.get<std::string>("precision"));
   if (spec.setting.contains("search")) setting.raw("search");  // which runs go on is the sweep's to know
   settings.fresh_data = setting.get_or("fresh_data", false);
   settings.model.tied_head = setting.get_or("tied_head", true);

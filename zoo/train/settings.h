@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "zoo/core/precision.h"
 #include "zoo/core/task.h"
 #include "zoo/io/store.h"
 #include "zoo/nn/adamw.h"
@@ -23,6 +24,7 @@ struct TaskPart {
 struct RunSettings {
   ModelSpec model;
   AdamWOptions optimizer;
+  Precision precision = Precision::float32;  ///< of products; others than float32 are the device gpu's
   double learning_rate = 0;
   double final_learning_rate = 0;  ///< of the cosine
   bool constant_rate = false;      ///< no cosine

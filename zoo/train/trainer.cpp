@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "zoo/core/error.h"
+#include "zoo/core/graph_scope.h"
 #include "zoo/ops/ops.h"
 
 namespace zoo {
@@ -27,6 +28,7 @@ Trainer::Trainer(const RunSettings& settings)
 }
 
 double Trainer::step(const Batch& batch, std::int64_t step) {
+  const WithPrecision precision(settings_->precision);
   const std::int64_t total_steps = settings_->epochs * settings_->steps_per_epoch();
   Context context{.training = true,
                   .progress = static_cast<double>(step) / static_cast<double>(std::max<std::int64_t>(total_steps, 1)),
@@ -37,22 +39,29 @@ double Trainer::step(const Batch& batch, std::int64_t step) {
     const Part part = part_of(batch, {.first = first, .count = count, .begin = 0, .end = batch.seq_len});
     context.first_sequence = first;
     context.rows = &part.rows;
-    ModelState state = model_.initial_state(count);
-    const Tensor hidden = model_.forward(part.inputs, state, context);
-    const Tensor part_loss = ops::scale(model_.head().loss(hidden, part.answers), 1 / labelled);
+    // The host looks at the loss once the whole part is under way.
+    Tensor part_loss;
+    {
+      const GraphScope graph(first == 0 ? StepPart::first_part : StepPart::other_part);
+      ModelState state = model_.initial_state(count);
+      const Tensor hidden = model_.forward(part.inputs, state, context);
+      part_loss = ops::scale(model_.head().loss(hidden, part.answers), 1 / labelled);
+      optimizer_.accumulate(grad(part_loss, variables_, {.release_tape = true}));
+    }
     loss += part_loss.item();
-    optimizer_.accumulate(grad(part_loss, variables_, {.release_tape = true}));
   });
   if (!std::isfinite(loss)) {
     optimizer_.discard();
     return loss;
   }
+  const GraphScope graph(StepPart::update);
   optimizer_.step(settings_->learning_rate_at(step));
   return loss;
 }
 
 Scores Trainer::evaluate(const Batch& batch) const {
   const NoTape off;
+  const WithPrecision precision(settings_->precision);
   Scores scores;
   std::vector<std::uint8_t> wrong(batch.label_offsets.size() - 1, 0);  // examples with a wrong answer
   const std::int64_t chunk = std::min(batch.seq_len, longest_chunk);
@@ -89,6 +98,7 @@ Scores Trainer::evaluate(const Batch& batch) const {
 
 std::int64_t Trainer::state_bytes(const Batch& batch) const {
   const NoTape off;
+  const WithPrecision precision(settings_->precision);
   ModelState state = model_.initial_state(1);
   for (std::int64_t begin = 0; begin < batch.seq_len; begin += longest_chunk) {
     const std::int64_t end = std::min(begin + longest_chunk, batch.seq_len);

@@ -20,10 +20,7 @@ void check(cublasStatus_t status, const char* what) {
 // cuBLAS, with a workspace of its own: given one, it repeats bit for bit on one stream (its manual, 2.1.4).
 class Blas {
  public:
-  Blas() : workspace_(std::size_t{32} << 20) {
-    check(cublasCreate(&handle_), "starting cuBLAS");
-    check(cublasSetMathMode(handle_, CUBLAS_PEDANTIC_MATH), "asking cuBLAS for float32");
-  }
+  Blas() : workspace_(std::size_t{32} << 20) { check(cublasCreate(&handle_), "starting cuBLAS"); }
   Blas(const Blas&) = delete;
   Blas& operator=(const Blas&) = delete;
 
@@ -39,6 +36,20 @@ class Blas {
   cublasHandle_t handle_ = nullptr;
 };
 
+// How cuBLAS rounds the operands of a product; its sums are in float32. (It may use no other mode than the default one,
+// since each product says what it wants.)
+cublasComputeType_t compute_type(Precision precision) {
+  switch (precision) {
+    case Precision::float32:
+      break;
+    case Precision::tf32:
+      return CUBLAS_COMPUTE_32F_FAST_TF32;
+    case Precision::bf16:
+      return CUBLAS_COMPUTE_32F_FAST_16BF;
+  }
+  return CUBLAS_COMPUTE_32F_PEDANTIC;
+}
+
 // Never destroyed: the driver may be gone by then.
 Blas& blas() {
   static auto* instance = new Blas;
@@ -48,7 +59,7 @@ Blas& blas() {
 }  // namespace
 
 void matmul(const cpu::MatmulShape& shape, const float* a, const float* b, const float* bias, float* c,
-            Stream& stream) {
+            Precision precision, Stream& stream) {
   const int batch = extent("matmul", "batch", shape.batch);
   const int m = extent("matmul", "m", shape.m);
   const int n = extent("matmul", "n", shape.n);
@@ -60,10 +71,11 @@ void matmul(const cpu::MatmulShape& shape, const float* a, const float* b, const
   // cuBLAS counts columns first, so that it sees the transposes: C' = B' A'.
   const float one = 1;
   const float kept = with_bias || shape.accumulate ? 1 : 0;
-  check(cublasSgemmStridedBatched(blas().on(stream), shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
-                                  shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &one, b,
-                                  shape.transpose_b ? k : n, shape.k * shape.n, a, shape.transpose_a ? m : k,
-                                  shape.m * shape.k, &kept, c, n, shape.m * shape.n, batch),
+  check(cublasGemmStridedBatchedEx(blas().on(stream), shape.transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N,
+                                   shape.transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &one, b, CUDA_R_32F,
+                                   shape.transpose_b ? k : n, shape.k * shape.n, a, CUDA_R_32F,
+                                   shape.transpose_a ? m : k, shape.m * shape.k, &kept, c, CUDA_R_32F, n,
+                                   shape.m * shape.n, batch, compute_type(precision), CUBLAS_GEMM_DEFAULT),
         "a product by cuBLAS");
 }
 

@@ -141,7 +141,7 @@ void launch(const void* kernel, std::function<void()> as_one_thread, dim3 grid, 
   launch->block = block;
   launch->shared_bytes = shared_bytes;
   launch->number = next_launch_number();
-  enqueue(stream, {.run = [launch] { run_grid(*launch); }});
+  enqueue(stream, {.kind = OperationKind::kernel, .run = [launch] { run_grid(*launch); }});
 }
 
 }  // namespace zoo::gpu::host

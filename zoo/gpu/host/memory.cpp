@@ -39,12 +39,13 @@ void check_pinned(const void* begin, std::size_t bytes, const char* what) {
 }
 
 void copy_later(void* to, const void* from, std::size_t bytes, Stream& stream) {
-  host::enqueue(stream, {.run = [=] { std::memmove(to, from, bytes); }});
+  host::enqueue(stream, {.kind = host::OperationKind::copy, .run = [=] { std::memmove(to, from, bytes); }});
 }
 
 }  // namespace
 
 void* device_allocate(std::size_t bytes, const char* file, unsigned line) {
+  host::refuse_while_recording("device memory was allocated");
   const std::lock_guard lock(host::device_mutex());
   return host::heap().allocate(bytes, file, line);
 }
@@ -58,6 +59,7 @@ void* unified_allocate(std::size_t bytes, const char* file, unsigned line) {
 
 void device_free(void* memory) {
   if (memory == nullptr) return;
+  host::refuse_while_recording("device memory was freed");
   const std::lock_guard lock(host::device_mutex());
   host::finish_all();
   host::heap().free(memory);
@@ -124,7 +126,7 @@ void fill_async(void* device, unsigned char value, std::size_t bytes, Stream& st
   if (bytes == 0) return;
   const std::lock_guard lock(host::device_mutex());
   host::heap().check_range(device, bytes, "fill_async: the destination");
-  host::enqueue(stream, {.run = [=] { std::memset(device, value, bytes); }});
+  host::enqueue(stream, {.kind = host::OperationKind::fill, .run = [=] { std::memset(device, value, bytes); }});
 }
 
 std::vector<DeviceAllocation> device_allocations() {

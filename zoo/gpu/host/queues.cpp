@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "zoo/core/error.h"
 #include "zoo/gpu/emulation.h"
 #include "zoo/gpu/host/heap.h"
 #include "zoo/gpu/host/sanitizers.h"
@@ -88,7 +89,20 @@ std::recursive_mutex& device_mutex() {
 void enqueue(Stream& stream, Operation operation) {
   const std::lock_guard lock(device_mutex());
   release(&stream.state().given);
-  stream.state().operations.push_back(std::move(operation));
+  Stream::State& state = stream.state();
+  if (state.recording == nullptr) {
+    state.operations.push_back(std::move(operation));
+  } else if (operation.kind == OperationKind::event) {
+    throw Error("an event was given to a stream that records a graph; end the recording before");
+  } else {
+    state.recording->push_back(std::move(operation));
+  }
+}
+
+void refuse_while_recording(const char* what) {
+  const std::lock_guard lock(device_mutex());
+  if (std::ranges::all_of(streams(), [](const auto* stream) { return stream->recording == nullptr; })) return;
+  throw Error("{} while a stream records a graph, which CUDA forbids; end the recording before", what);
 }
 
 void finish_all() {
@@ -114,6 +128,7 @@ Stream::Stream() : state_(std::make_unique<State>()) {
 Stream::~Stream() {
   if (state_ == nullptr) return;
   const std::lock_guard lock(device_mutex());
+  state_->recording = nullptr;
   try {
     synchronize();
   } catch (...) {
@@ -135,6 +150,11 @@ void Stream::wait(const Event& event) {
 
 void Stream::synchronize() {
   const std::lock_guard lock(device_mutex());
+  if (state_->recording != nullptr) {
+    throw Error(
+        "a stream that records a graph was waited for: its work is not done yet; end the recording and launch "
+        "the graph before");
+  }
   host::throw_kept_fault();
   host::work_until([this] { return state_->operations.empty(); });
   host::acquire(&state_->done);
