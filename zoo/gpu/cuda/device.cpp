@@ -1,6 +1,7 @@
 #include "zoo/gpu/device.h"
 
 #include "zoo/gpu/cuda/check.h"
+#include "zoo/gpu/device_model.h"
 #include "zoo/gpu/fault.h"
 
 namespace zoo::gpu {
@@ -57,6 +58,7 @@ bool is_kernel_fault(cudaError_t status) {
 }  // namespace
 
 const Device& device() {
+  if (const Device* modelled = detail::modelled_device()) return *modelled;
   static const Device found = first_device();
   return found;
 }
