@@ -54,7 +54,8 @@ po::options_description named_options() {
       ("precision", text(), "of products with --device gpu: float32, tf32 or bf16 (float32)")                //
       ("model-only", po::bool_switch(),
        "FLOPs and bytes of each op, and the time that a H100 and an A100 "
-       "need for them at least; nothing is timed")                            //
+       "need for them at least; with --device gpu also for what zoo's kernels move through shared memory; nothing is "
+       "timed")                                                               //
       ("json", po::bool_switch(), "print one JSON object")                    //
       ("out", text(), "folder for layers.html, with plots, and layers.json")  //
       ("help", po::bool_switch(), "this text");
@@ -184,13 +185,13 @@ LayerReport measure(const Request& request) {
   return report;
 }
 
-// What is counted does not depend on the device, and the CPU is the quickest here.
-int print_model(const Request& request) {
+// What is counted does not depend on the device, and the CPU is the quickest here; `shared_traffic`: of GPUs' kernels.
+int print_model(const Request& request, bool shared_traffic) {
   std::vector<LayerRoofline> layers;
   for (const std::string& name : request.layers) {
     const LayerMeter meter(find_layer_entry(name), options_of(request, name), request.benchmark);
     for (const std::int64_t length : request.benchmark.seq_len) {
-      layers.push_back(make_roofline(name, length, meter.profile_step(length)));
+      layers.push_back(make_roofline(name, length, meter.profile_step(length, shared_traffic), shared_traffic));
     }
   }
   fmt::print("{}", request.json ? as_json(layers).dump(2) + "\n" : as_text(layers));
@@ -203,10 +204,11 @@ int run(std::span<const std::string> arguments) {
     fmt::print("{}", help());
     return 0;
   }
+  const bool on_gpu = current_device() == Device::gpu;
   if (request->model_only) set_device(Device::cpu);
   const WithPrecision precision(request->benchmark.precision);
   try_all(*request);
-  if (request->model_only) return print_model(*request);
+  if (request->model_only) return print_model(*request, on_gpu);
   if (request->out) {
     std::error_code error;
     std::filesystem::create_directories(*request->out, error);

@@ -9,10 +9,12 @@
 
 #include "runners/lm/progress.h"
 #include "runners/mpi_job.h"
+#include "zoo/core/device.h"
 #include "zoo/core/error.h"
 #include "zoo/core/parallel.h"
 #include "zoo/core/plugin_loader.h"
 #include "zoo/io/atomic_file.h"
+#include "zoo/lm/gradient_sum.h"
 #include "zoo/lm/settings.h"
 #include "zoo/sweep/environment.h"
 #include "zoo/sweep/interrupt.h"
@@ -100,10 +102,14 @@ Run LmJob::make(const RunSpec& spec, const Corpus& corpus, const fs::path& folde
   environment["micro_batch"] = options.execution.micro_batch;
   environment["recompute"] = options.execution.recompute;
   environment["ranks"] = ranks_->size();
+  if (ranks_->size() > 1) environment["gradients_summed_by"] = GradientSum::name();
   environment["folder"] = fs::absolute(folder).lexically_normal().string();
 
   const InterruptGuard guard;
   LmProgress progress(settings.model.layer, settings.steps);
+  if (leads() && ranks_->size() > 1 && on_gpu()) {
+    progress.note(fmt::format("zoo: gradients of {} GPUs are summed by {}", ranks_->size(), GradientSum::name()));
+  }
   LmStep last;
   const LmCallbacks callbacks{.begin =
                                   [&](std::int64_t done) {

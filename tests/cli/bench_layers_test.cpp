@@ -1,6 +1,7 @@
 #include <gmock/gmock.h>
 
 #include "tests/cli/command.h"
+#include "zoo/core/device.h"
 
 namespace zoo::test {
 namespace {
@@ -9,6 +10,7 @@ using nlohmann::json;
 using testing::AllOf;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 std::vector<std::string> small_bench(std::vector<std::string> more = {}) {
   std::vector<std::string> arguments = {"bench",        "layers", "--d-model", "8", "--seq-len", "16,32",
@@ -162,12 +164,68 @@ TEST(BenchLayers, TheModelIsCalculatedFromWhatTheOpsDo) {
     EXPECT_TRUE(forward && backward) << name;
     EXPECT_GT(products, 3 * 4 * 2.0 * (2 * 128) * 64 * 64) << name << ": four projections, forward and backward";
   }
+  EXPECT_THAT(result.output, Not(HasSubstr("\"shared_bytes\"")));
   const ProcessResult text = run_zoo({"bench", "layers", "--model-only", "--layers", "attention", "--seq-len", "64"});
   EXPECT_THAT(text.output,
               AllOf(HasSubstr("Calculated, not measured"), HasSubstr("attention, T 64"), HasSubstr("sum")));
   const ProcessResult wrong = run_zoo({"bench", "layers", "--model-only", "--seconds", "1"});
   EXPECT_EQ(wrong.exit_code, 2);
   EXPECT_THAT(wrong.error, HasSubstr("leave out --seconds"));
+}
+
+// What is counted is held to what kernels do by tests/gpu/traffic; here, that it comes to the table.
+TEST(BenchLayers, TheModelOfTheGpuHasSharedMemoryAsAnotherRoof) {
+  if (!gpu_built) GTEST_SKIP() << "this build has no GPU";
+  std::vector<std::string> arguments = {"bench",
+                                        "layers",
+                                        "--model-only",
+                                        "--device",
+                                        "gpu",
+                                        "--layers",
+                                        "attention,linear_attention,delta_net,ttt_mlp",
+                                        "--d-model",
+                                        "256",
+                                        "--batch-size",
+                                        "2",
+                                        "--seq-len",
+                                        "128"};
+  const ProcessResult text = run_zoo(arguments);
+  EXPECT_THAT(text.output, AllOf(HasSubstr("H100 shared MB"), HasSubstr("Calculated, not measured")));
+  arguments.push_back("--json");
+  const ProcessResult result = run_zoo(arguments);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  const json model = json::parse(result.output);
+  const json& rates = model["devices"];
+  // 132 and 108 multiprocessors, 128 bytes a cycle of 1.98 and 1.41 GHz.
+  EXPECT_NEAR(rates[0]["shared_bytes_per_second"].get<double>(), 33.45e12, 0.01e12);
+  EXPECT_NEAR(rates[1]["shared_bytes_per_second"].get<double>(), 19.49e12, 0.01e12);
+  int families = 0, bound = 0;
+  for (const json& layer : model["layers"]) {
+    for (const json& op : layer["ops"]) {
+      const std::string name = op["name"];
+      const bool stages =
+          name == "attention" || name == "linear_recurrence" || name == "delta_rule" || name == "fast_weights";
+      families += stages ? 1 : 0;
+      for (std::size_t i = 0; i < 2; ++i) {
+        const json& least = op["least"][i];
+        const double shared = least["shared_bytes"];
+        EXPECT_EQ(shared > 0, stages) << name;
+        EXPECT_EQ(least["shared_seconds"], shared / rates[i]["shared_bytes_per_second"].get<double>());
+        const double memory = op["bytes"].get<double>() / rates[i]["memory_bytes_per_second"].get<double>();
+        const double arithmetic = op["flops"].get<double>() / rates[i]["float32_flops_per_second"].get<double>();
+        const double longest = std::max({memory, arithmetic, least["shared_seconds"].get<double>()});
+        EXPECT_EQ(least["float32_seconds"], longest) << name;
+        EXPECT_EQ(least["binds"] == "shared memory", longest > std::max(memory, arithmetic)) << name;
+        bound += least["binds"] == "shared memory" ? 1 : 0;
+        // An A100's block holds less of TTT-MLP's weights in shared memory.
+        if (name == "fast_weights" && i == 1) {
+          EXPECT_LT(shared, op["least"][0]["shared_bytes"].get<double>());
+        }
+      }
+    }
+  }
+  EXPECT_EQ(families, 8) << "each forward and backward";
+  EXPECT_GT(bound, 0);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include "tests/cli/background.h"
 #include "tests/cli/mpi.h"
 #include "tests/cli/small_lm.h"
+#include "zoo/core/device.h"
 
 namespace zoo::test {
 namespace {
@@ -36,6 +37,26 @@ class LmMpi : public SmallLm {
     // Sums of gradients in another order, and what some steps of AdamW make of their roundings.
     for (std::size_t i = 0; i < one.size(); ++i) EXPECT_NEAR(one[i], other[i], 1e-4) << i;
   }
+  // Of two, who train the run "killed" with a checkpoint each step, after the second of them.
+  void kill_a_rank(const Arguments& arguments) const {
+    const Arguments launched = under_mpi(arguments, 2);
+    Background job(launched.front(), Arguments(launched.begin() + 1, launched.end()), directory_ / "errors");
+    ASSERT_TRUE(wait_for([&] { return std::filesystem::exists(directory_ / "killed/checkpoints/step-00000002"); }))
+        << job.errors();
+    const auto ranks = job.children();
+    ASSERT_GE(ranks.size(), 1U);
+    kill(ranks.back(), SIGKILL);
+    EXPECT_NE(job.wait(), 0);
+  }
+};
+
+// As above where tensors lie on the GPU, and gradients are summed there.
+class LmMpiOnDevice : public LmMpi {
+ protected:
+  void SetUp() override {
+    if (!gpu_built) GTEST_SKIP() << "this build has no GPU";
+    LmMpi::SetUp();
+  }
 };
 
 TEST_F(LmMpi, HasTheLossCurveOfOneProcess) {
@@ -46,6 +67,26 @@ TEST_F(LmMpi, HasTheLossCurveOfOneProcess) {
   expect_same_curve("ranks", "alone");
 }
 
+TEST_F(LmMpiOnDevice, HasTheLossCurveOfOneProcess) {
+  const Arguments on_gpu = {"--device", "gpu"};
+  ASSERT_EQ(run_zoo(train("alone") + on_gpu).exit_code, 0);
+  const ProcessResult result = run_mpi(train("ranks") + on_gpu, 2);
+  ASSERT_EQ(result.exit_code, 0) << result.error;
+  EXPECT_THAT(result.error, HasSubstr("gradients of 2 GPUs are summed by "));
+  expect_same_curve("ranks", "alone");
+}
+
+// Eight steps, each with a checkpoint, of which the rank dies after the second.
+TEST_F(LmMpiOnDevice, ARankThatDiesEndsTheJobAndItGoesOn) {
+  const Arguments arguments = train("killed") + Arguments{"--device", "gpu", "--checkpoint-every", "1"};
+  ASSERT_EQ(run_zoo(train("whole") + Arguments{"--device", "gpu"}).exit_code, 0);
+  kill_a_rank(arguments);
+  const ProcessResult rest = run_mpi(arguments, 2);
+  ASSERT_EQ(rest.exit_code, 0) << rest.error;
+  EXPECT_THAT(rest.error, HasSubstr("goes on after step"));
+  expect_same_curve("killed", "whole");
+}
+
 TEST_F(LmMpi, ARankThatDiesEndsTheJobAndItGoesOnWithAnotherNumber) {
   const auto longer = [&](const std::string& name) {
     Arguments arguments = train(name);
@@ -54,16 +95,7 @@ TEST_F(LmMpi, ARankThatDiesEndsTheJobAndItGoesOnWithAnotherNumber) {
   };
   ASSERT_EQ(run_zoo(longer("whole")).exit_code, 0);
   const Arguments arguments = longer("killed") + Arguments{"--checkpoint-every", "1"};
-  const Arguments launched = under_mpi(arguments, 2);
-  {
-    Background job(launched.front(), Arguments(launched.begin() + 1, launched.end()), directory_ / "errors");
-    ASSERT_TRUE(wait_for([&] { return std::filesystem::exists(directory_ / "killed/checkpoints/step-00000002"); }))
-        << job.errors();
-    const auto ranks = job.children();
-    ASSERT_GE(ranks.size(), 1U);
-    kill(ranks.back(), SIGKILL);
-    EXPECT_NE(job.wait(), 0);
-  }
+  kill_a_rank(arguments);
   const ProcessResult rest = run_mpi(arguments, 3);
   ASSERT_EQ(rest.exit_code, 0) << rest.error;
   EXPECT_THAT(rest.error, HasSubstr("goes on after step"));

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 
 #include "zoo/bench/median.h"
 #include "zoo/core/flops.h"
@@ -158,8 +159,10 @@ DecodeSpeed LayerMeter::measure_decoding(std::int64_t position) const {
           .system_allocations = pool_statistics().system_allocations - allocations};
 }
 
-std::vector<Profile::Entry> LayerMeter::profile_step(std::int64_t seq_len) const {
+std::vector<Profile::Entry> LayerMeter::profile_step(std::int64_t seq_len, bool shared_traffic) const {
   const Pass pass(single_, {benchmark_.batch_size, seq_len, benchmark_.d_model});
+  std::optional<CountsSharedTraffic> counts;
+  if (shared_traffic) counts.emplace();
   const Profile profile;
   pass.step();
   return profile.entries();

@@ -60,8 +60,9 @@ class LayerMeter {
   /// Samples the yardstick before and after.
   LayerSpeed measure(std::int64_t seq_len, SgemmRate& sgemm) const;
   DecodeSpeed measure_decoding(std::int64_t position) const;
-  /// The ops of one forward and backward pass, with what they compute and move.
-  std::vector<Profile::Entry> profile_step(std::int64_t seq_len) const;
+  /// The ops of one forward and backward pass, with what they compute and move; `shared_traffic`: also what GPUs'
+  /// kernels would move through shared memory.
+  std::vector<Profile::Entry> profile_step(std::int64_t seq_len, bool shared_traffic) const;
 
  private:
   bool state_grows() const;

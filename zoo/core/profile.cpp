@@ -36,15 +36,19 @@ void Profile::charge() {
   const Clock::time_point now = Clock::now();
   const double flops = flops_counted();
   const DeviceCounts device = device_counts();
+  const SharedBytes shared_bytes = shared_bytes_counted();
   if (!open_.empty()) {
     open_.back()->time += now - last_time_;
     open_.back()->flops += flops - last_flops_;
     open_.back()->device.kernels += device.kernels - last_device_.kernels;
     open_.back()->device.host_accesses += device.host_accesses - last_device_.host_accesses;
+    for (std::size_t i = 0; i < modelled_gpus; ++i)
+      open_.back()->shared_bytes[i] += shared_bytes[i] - last_shared_bytes_[i];
   }
   last_time_ = now;
   last_flops_ = flops;
   last_device_ = device;
+  last_shared_bytes_ = shared_bytes;
 }
 
 void Profile::enter(std::string_view name, std::string_view pass) {
@@ -91,7 +95,8 @@ std::vector<Profile::Entry> Profile::entries() const {
                        .seconds = std::chrono::duration<double>(total.time).count(),
                        .flops = total.flops,
                        .bytes = total.bytes,
-                       .device = total.device});
+                       .device = total.device,
+                       .shared_bytes = total.shared_bytes});
   }
   std::ranges::stable_sort(entries, std::greater{}, &Entry::seconds);
   return entries;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "zoo/core/device.h"
+#include "zoo/core/shared_traffic.h"
 #include "zoo/core/tensor.h"
 
 namespace zoo {
@@ -33,6 +34,9 @@ class Profile {
     double flops = 0;          ///< counted meanwhile (count_flops)
     double bytes = 0;          ///< that ops had to read and write at least (ProfileScope::moves)
     DeviceCounts device = {};  ///< what was given to the GPU meanwhile, and how often the host touched its tensors
+    /// That GPUs' kernels would move through shared memory meanwhile, where CountsSharedTraffic wants it; 0 of ops that
+    /// are not modelled.
+    SharedBytes shared_bytes = {};
   };
   /// What was added up so far, the longest time first.
   std::vector<Entry> entries() const;
@@ -47,6 +51,7 @@ class Profile {
     double flops = 0;
     double bytes = 0;
     DeviceCounts device = {};
+    SharedBytes shared_bytes = {};
   };
 
   void enter(std::string_view name, std::string_view pass);
@@ -65,6 +70,7 @@ class Profile {
   Clock::time_point last_time_;
   double last_flops_ = 0;
   DeviceCounts last_device_;
+  SharedBytes last_shared_bytes_ = {};
 };
 
 /// One stretch of work, from construction to destruction, for the thread's Profile if there is one.

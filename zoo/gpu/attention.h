@@ -26,4 +26,8 @@ void attention_backward(const cpu::AttentionSizes& sizes, const cpu::AttentionIn
 std::vector<LaunchShape> attention_forward_kernels(const cpu::AttentionSizes& sizes, Precision precision);
 std::vector<LaunchShape> attention_backward_kernels(const cpu::AttentionSizes& sizes, Precision precision);
 
+/// Bytes that they move through shared memory (shared_traffic.h), in float32 and without dropout.
+double attention_forward_traffic(const cpu::AttentionSizes& sizes);
+double attention_backward_traffic(const cpu::AttentionSizes& sizes);
+
 }  // namespace zoo::gpu

@@ -35,15 +35,19 @@ struct Extents {
   std::int64_t first_sequence;
 
   /// The keys that a query sees: [first_key, its position].
-  __device__ int position(int query) const { return first_query + query; }
-  __device__ int first_key(int query) const { return max(0, position(query) + 1 - window); }
+  __host__ __device__ int position(int query) const { return first_query + query; }
+  __host__ __device__ int first_key(int query) const {
+    const int first = position(query) + 1 - window;
+    return first > 0 ? first : 0;
+  }
   /// False for rows of a tile that are beyond the last query or key.
   __device__ bool sees(int query, int key) const {
     return query < queries && key <= position(query) && key >= first_key(query);
   }
   /// The first query that no longer sees a key (queries, where there is none).
-  __device__ int end_of_queries(int key) const {
-    return static_cast<int>(min(std::ptrdiff_t{queries}, std::ptrdiff_t{key} + window - first_query));
+  __host__ __device__ int end_of_queries(int key) const {
+    const std::ptrdiff_t end = std::ptrdiff_t{key} + window - first_query;
+    return end < queries ? static_cast<int>(end) : queries;
   }
   /// Whether any of 16 queries sees any of the keys [key, key + count).
   __device__ bool any_sees(int query, int key, int count) const {

@@ -36,4 +36,9 @@ std::int64_t delta_rule_backward_workspace(const cpu::DeltaRuleSizes& sizes);
 std::vector<LaunchShape> delta_rule_forward_kernels(const cpu::DeltaRuleSizes& sizes);
 std::vector<LaunchShape> delta_rule_backward_kernels(const cpu::DeltaRuleSizes& sizes);
 
+/// Bytes that they move through shared memory (shared_traffic.h), in float32; with the gradient of the decay, and from
+/// the gradient of the last state, where there is one.
+double delta_rule_forward_traffic(const cpu::DeltaRuleSizes& sizes);
+double delta_rule_backward_traffic(const cpu::DeltaRuleSizes& sizes, bool decay, bool last_state);
+
 }  // namespace zoo::gpu

@@ -36,4 +36,8 @@ std::int64_t fast_weights_backward_workspace(const cpu::FastWeightsSizes& sizes)
 std::vector<LaunchShape> fast_weights_forward_kernels(const cpu::FastWeightsSizes& sizes);
 std::vector<LaunchShape> fast_weights_backward_kernels(const cpu::FastWeightsSizes& sizes);
 
+/// Bytes that they move through shared memory (shared_traffic.h), in float32; forward with checkpoints or without.
+double fast_weights_forward_traffic(const cpu::FastWeightsSizes& sizes, bool checkpoints);
+double fast_weights_backward_traffic(const cpu::FastWeightsSizes& sizes);
+
 }  // namespace zoo::gpu

@@ -24,7 +24,7 @@ struct Piece {
   int begin, n, index;
   bool ends;
 
-  __device__ bool begun() const { return index > 0; }
+  __host__ __device__ bool begun() const { return index > 0; }
 };
 
 /// cpu::FastWeightsSizes, checked, in the numbers that kernels compute with.
@@ -47,14 +47,15 @@ struct Extents {
   /// Of the weights, and of the sums where a piece can begin within a mini-batch.
   __host__ __device__ int kept_values() const { return begins_within ? 2 * weights : weights; }
   __host__ __device__ int kept_pieces() const { return spacing < pieces ? spacing : pieces; }
-  __device__ Piece piece(int number) const {
+  __host__ __device__ Piece piece(int number) const {
     const int whole = blocks_of(mini_batch, max_piece);  // pieces of a whole mini-batch
     const int of_first = blocks_of(mini_batch - first, max_piece);
     const int behind = number - of_first;
     const int begin =
         behind < 0 ? number * max_piece : mini_batch - first + behind / whole * mini_batch + behind % whole * max_piece;
     const int index = (first + begin) % mini_batch;
-    const int n = min(min(mini_batch - index, length - begin), max_piece);
+    int n = mini_batch - index < length - begin ? mini_batch - index : length - begin;
+    if (n > max_piece) n = max_piece;
     return {begin, n, index, index + n == mini_batch};
   }
 };

@@ -31,4 +31,15 @@ std::vector<LaunchShape> linear_recurrence_forward_kernels(const cpu::Recurrence
 std::vector<LaunchShape> linear_recurrence_backward_kernels(const cpu::RecurrenceSizes& sizes,
                                                             cpu::RecurrenceDecay decay);
 
+/// Gradients that are not always wanted.
+struct RecurrenceWanted {
+  bool decay = false;
+  bool step = false;
+};
+/// Bytes that they move through shared memory (shared_traffic.h), in float32; 0, not counted, with a decay of each
+/// channel.
+double linear_recurrence_forward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay);
+double linear_recurrence_backward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay,
+                                          const RecurrenceWanted& wanted);
+
 }  // namespace zoo::gpu

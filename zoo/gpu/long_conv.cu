@@ -1,6 +1,7 @@
 #include "zoo/gpu/extent.h"
 #include "zoo/gpu/launch.h"
 #include "zoo/gpu/long_conv.h"
+#include "zoo/gpu/long_conv_fft.h"
 
 namespace zoo::gpu {
 
@@ -89,15 +90,16 @@ void convolve(const Extents& sizes, int sequences, int added, const Steps<const 
 
 }  // namespace
 
-void long_conv_forward(const cpu::LongConvSizes& sizes, const float* x, const float* filter, float* y, Stream& stream) {
+void long_conv_definition_forward(const cpu::LongConvSizes& sizes, const float* x, const float* filter, float* y,
+                                  Stream& stream) {
   const Extents extents = checked(sizes);
   convolve(extents, extents.batch, 1, forward_in_time(extents, x), forward_in_time(extents, filter, false),
            forward_in_time(extents, y), stream);
 }
 
 // Backward in time, dx is the convolution of dy with the filter, and dfilter that of x with dy.
-void long_conv_backward(const cpu::LongConvSizes& sizes, const float* x, const float* filter, const float* dy,
-                        float* dx, float* dfilter, Stream& stream) {
+void long_conv_definition_backward(const cpu::LongConvSizes& sizes, const float* x, const float* filter,
+                                   const float* dy, float* dx, float* dfilter, Stream& stream) {
   const Extents extents = checked(sizes);
   if (dx != nullptr)
     convolve(extents, extents.batch, 1, backward_in_time(extents, dy), forward_in_time(extents, filter, false),
@@ -105,6 +107,25 @@ void long_conv_backward(const cpu::LongConvSizes& sizes, const float* x, const f
   if (dfilter != nullptr)
     convolve(extents, 1, extents.batch, forward_in_time(extents, x), backward_in_time(extents, dy),
              backward_in_time(extents, dfilter, false), stream);
+}
+
+std::int64_t long_conv_workspace(const cpu::LongConvSizes& sizes, bool backward) {
+  if (!long_conv_by_fft(sizes)) return 0;
+  return long_conv_fft_workspace(sizes, long_conv_blocks(sizes, backward, long_conv_most_floats()), backward);
+}
+
+void long_conv_forward(const cpu::LongConvSizes& sizes, const float* x, const float* filter, float* y, float* workspace,
+                       Stream& stream) {
+  if (!long_conv_by_fft(sizes)) return long_conv_definition_forward(sizes, x, filter, y, stream);
+  const LongConvBlocks blocks = long_conv_blocks(sizes, /*backward=*/false, long_conv_most_floats());
+  long_conv_fft_forward(sizes, blocks, x, filter, y, workspace, stream);
+}
+
+void long_conv_backward(const cpu::LongConvSizes& sizes, const float* x, const float* filter, const float* dy,
+                        float* dx, float* dfilter, float* workspace, Stream& stream) {
+  if (!long_conv_by_fft(sizes)) return long_conv_definition_backward(sizes, x, filter, dy, dx, dfilter, stream);
+  const LongConvBlocks blocks = long_conv_blocks(sizes, /*backward=*/true, long_conv_most_floats());
+  long_conv_fft_backward(sizes, blocks, x, filter, dy, dx, dfilter, workspace, stream);
 }
 
 }  // namespace zoo::gpu

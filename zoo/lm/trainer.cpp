@@ -37,6 +37,7 @@ LmTrainer::LmTrainer(const LmSettings& settings, const LmExecution& execution, C
     : settings_(&settings),
       execution_(execution),
       ranks_(&ranks),
+      sum_gradients_(ranks),
       model_(settings.model, settings.seed),
       optimizer_(model_.parameters(), model_.slab(), settings.optimizer) {
   for (const Parameter& parameter : model_.parameters()) variables_.push_back(parameter.value());
@@ -80,7 +81,7 @@ LmTrainer::StepResult LmTrainer::step(std::span<const std::int32_t> tokens, std:
     optimizer_.discard();
     return {.loss = loss};
   }
-  ranks_->sum(optimizer_.gradients());
+  sum_gradients_(optimizer_.gradients());
   const GraphScope graph(StepPart::update);
   return {.loss = loss, .gradient_norm = optimizer_.step(settings_->learning_rate_at(step))};
 }

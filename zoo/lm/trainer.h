@@ -6,6 +6,7 @@
 #include <span>
 
 #include "zoo/core/collective.h"
+#include "zoo/lm/gradient_sum.h"
 #include "zoo/lm/settings.h"
 #include "zoo/nn/adamw.h"
 #include "zoo/nn/model.h"
@@ -46,6 +47,7 @@ class LmTrainer {
   const LmSettings* settings_;
   LmExecution execution_;
   Collective* ranks_;
+  GradientSum sum_gradients_;
   Model model_;
   AdamW optimizer_;
   Tensors variables_;

@@ -2,7 +2,6 @@
 
 #include <cstdint>
 #include <optional>
-#include <span>
 
 #include "zoo/nn/parameter.h"
 
@@ -30,8 +29,8 @@ class AdamW {
   /// Updates all parameters from the accumulated gradients. Returns their norm before clipping where they are clipped.
   std::optional<double> step(double learning_rate);
 
-  /// What was accumulated, in the order of the slab: for processes that train together.
-  std::span<float> gradients() { return {gradients_.data<float>(), static_cast<std::size_t>(gradients_.size())}; }
+  /// What was accumulated, as the slab of parameters: for processes that train together.
+  Tensor& gradients() { return gradients_; }
 
   /// What a checkpoint keeps beside the parameters.
   Tensor& moment1() { return moment1_; }

@@ -8,6 +8,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/gpu/attention.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
@@ -62,6 +63,7 @@ class Attention final : public FusedOp {
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& q = inputs[0];
     count_flops(2.0 * visible_pairs(inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::attention_forward_traffic(sizes_); });
     return dispatch(q.dtype(), name(), [&](auto at) {
       if constexpr (at.gpu) {
         return forward_on_gpu(at, inputs);
@@ -82,6 +84,7 @@ class Attention final : public FusedOp {
   // Nobody but this op reads the second output.
   Tensors backward(const Executed& executed) override {
     count_flops(4.0 * visible_pairs(executed.inputs) * static_cast<double>(sizes_.d + sizes_.dv));
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::attention_backward_traffic(sizes_); });
     Tensors gradients(executed.inputs.size());
     for (std::size_t i = 0; i < 4; ++i) {
       const Tensor& input = executed.inputs[i];

@@ -6,6 +6,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/cpu/delta_rule.h"
 #include "zoo/gpu/delta_rule.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 
@@ -42,6 +43,10 @@ class DeltaRule final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(3 * flops_of_a_product());  // k S, k^T e, q S
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic(
+          [&] { return gpu::delta_rule_fits(sizes_) ? gpu::delta_rule_forward_traffic(sizes_) : 0; });
+    }
     return {y, state};
   }
 
@@ -69,6 +74,13 @@ class DeltaRule final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(6 * flops_of_a_product());  // two for each product
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic([&] {
+        return gpu::delta_rule_fits(sizes_) ? gpu::delta_rule_backward_traffic(sizes_, gradients[5].defined(),
+                                                                               executed.output_grads[1].defined())
+                                            : 0;
+      });
+    }
     for (std::size_t i = 0; i < 5; ++i) {
       if (!executed.needs(i)) gradients[i] = {};
     }

@@ -6,6 +6,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/cpu/fast_weights.h"
 #include "zoo/gpu/fast_weights.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/fast_weights_definition.h"
 #include "zoo/ops/op_cases.h"
@@ -66,6 +67,11 @@ class FastWeightsOp final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(flops());
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic([&] {
+        return gpu::fast_weights_fit(sizes_) ? gpu::fast_weights_forward_traffic(sizes_, checkpoints_.defined()) : 0;
+      });
+    }
     return outputs;
   }
 
@@ -103,6 +109,10 @@ class FastWeightsOp final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(2 * flops());
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic(
+          [&] { return gpu::fast_weights_fit(sizes_) ? gpu::fast_weights_backward_traffic(sizes_) : 0; });
+    }
     gradients[scale_input] = sum(sum(scale, 0), 0);
     gradients[weight_input] = sum(weight, 0);
     gradients[bias_input] = sum(bias, 0);

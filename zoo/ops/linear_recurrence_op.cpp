@@ -3,6 +3,7 @@
 #include "zoo/core/flops.h"
 #include "zoo/core/parallel.h"
 #include "zoo/gpu/linear_recurrence.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/linear_recurrence.h"
 #include "zoo/ops/ops.h"
@@ -60,6 +61,8 @@ Tensors RecurrenceOp::forward(std::span<const Tensor> inputs) {
   Tensor y = Tensor::empty(inputs[2].shape(), inputs[2].dtype());
   Tensor state = Tensor::empty(inputs[3].shape(), inputs[3].dtype());
   count_flops(2 * flops_of_a_product());  // k v^T, S^T q
+  if constexpr (gpu_built)
+    gpu::model_shared_traffic([&] { return gpu::linear_recurrence_forward_traffic(sizes_, decay_); });
   dispatch(y.dtype(), name(), [&](auto at) {
     if constexpr (at.gpu) {
       checkpoints_ = Tensor::empty({gpu::linear_recurrence_checkpoints(sizes_, decay_)});
@@ -115,6 +118,12 @@ Tensors RecurrenceOp::backward(const Executed& executed) {
     }
   });
   count_flops(4 * flops_of_a_product());  // dq, dk, dv and the gradient's own recurrence
+  if constexpr (gpu_built) {
+    gpu::model_shared_traffic([&] {
+      return gpu::linear_recurrence_backward_traffic(sizes_, decay_,
+                                                     {.decay = into.log_decay.defined(), .step = into.step.defined()});
+    });
+  }
   for (std::size_t i = 0; i < 2; ++i) gradients[i] = sum_parts(gradients[i], sizes_.parts);
   if (into.bonus.defined()) into.bonus = sum(into.bonus, 0);
   if (into.skip.defined()) into.skip = sum(into.skip, 0);

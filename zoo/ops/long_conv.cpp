@@ -41,7 +41,8 @@ class LongConv final : public FusedOp {
     Tensor y = Tensor::empty(x.shape(), x.dtype());
     dispatch(x.dtype(), name(), [&](auto at) {
       if constexpr (at.gpu) {
-        gpu::long_conv_forward(sizes_, at(x), at(filter), at(y), at.stream());
+        Tensor workspace = Tensor::empty({gpu::long_conv_workspace(sizes_, /*backward=*/false)});
+        gpu::long_conv_forward(sizes_, at(x), at(filter), at(y), at(workspace), at.stream());
       } else {
         cpu::long_conv_forward(sizes_, at(x), at(filter), at(y));
       }
@@ -59,8 +60,9 @@ class LongConv final : public FusedOp {
     const Tensor dy = executed.output_grad(0);
     dispatch(x.dtype(), name(), [&](auto at) {
       if constexpr (at.gpu) {
+        Tensor workspace = Tensor::empty({gpu::long_conv_workspace(sizes_, /*backward=*/true)});
         gpu::long_conv_backward(sizes_, at(x), at(filter), at(dy), at.if_defined(gradients[0]),
-                                at.if_defined(gradients[1]), at.stream());
+                                at.if_defined(gradients[1]), at(workspace), at.stream());
       } else {
         cpu::long_conv_backward(sizes_, at(x), at(filter), at(dy), at.if_defined(gradients[0]),
                                 at.if_defined(gradients[1]));

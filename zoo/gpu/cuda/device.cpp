@@ -1,13 +1,16 @@
 #include "zoo/gpu/device.h"
 
 #include "zoo/gpu/cuda/check.h"
+#include "zoo/gpu/device_model.h"
 #include "zoo/gpu/fault.h"
+#include "zoo/gpu/rank_devices.h"
 
 namespace zoo::gpu {
 
 namespace {
 
-Device first_device() {
+// On the thread that asks first, which is the one that the engine's kernels are given from.
+Device own_device() {
   int count = 0;
   const cudaError_t status = cudaGetDeviceCount(&count);
   if (status == cudaErrorInsufficientDriver) {
@@ -15,16 +18,19 @@ Device first_device() {
     int runtime = 0;
     cudaDriverGetVersion(&driver);
     cudaRuntimeGetVersion(&runtime);
-    if (driver == 0) throw Error("no NVIDIA driver was found; install one, or use --device cpu");
+    if (driver == 0) throw Error("no NVIDIA driver was found{}; install one, or use --device cpu", place_of_rank());
     throw Error(
-        "the NVIDIA driver is too old: it supports CUDA {}.{}, and this program was built with {}.{}; install a "
+        "the NVIDIA driver{} is too old: it supports CUDA {}.{}, and this program was built with {}.{}; install a "
         "newer driver, or use --device cpu",
-        driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
+        place_of_rank(), driver / 1000, driver % 1000 / 10, runtime / 1000, runtime % 1000 / 10);
   }
   if (status != cudaSuccess || count == 0)
-    throw Error("no NVIDIA GPU was found ({}); use --device cpu", cudaGetErrorString(status));
+    throw Error("no NVIDIA GPU was found{} ({}); use --device cpu", place_of_rank(), cudaGetErrorString(status));
+  // The processes of a job share out the machine's devices.
+  const int own = local_rank() % count;
+  cuda::check(cudaSetDevice(own), "choosing the GPU");
   cudaDeviceProp found;
-  cuda::check(cudaGetDeviceProperties(&found, 0), "asking for the GPU's properties");
+  cuda::check(cudaGetDeviceProperties(&found, own), "asking for the GPU's properties");
   Device device;
   device.name = found.name;
   device.compute_major = found.major;
@@ -57,7 +63,8 @@ bool is_kernel_fault(cudaError_t status) {
 }  // namespace
 
 const Device& device() {
-  static const Device found = first_device();
+  if (const Device* modelled = detail::modelled_device()) return *modelled;
+  static const Device found = own_device();
   return found;
 }
 

@@ -71,6 +71,8 @@ class Block {
   unsigned lane() const;
   /// The launch's dynamic shared memory. Throws KernelFault when it has fewer than `bytes`.
   void* shared_memory(std::size_t bytes, std::size_t alignment);
+  /// The same, however large, for those who count what is done there.
+  const Arena& shared() const { return shared_; }
   void begin_copy(PendingCopy copy, std::size_t bytes, Site site);
   void commit_copies();
   /// Lets the data of all but the newest `groups` groups arrive.
