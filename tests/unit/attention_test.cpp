@@ -112,7 +112,12 @@ TEST(Attention, DropoutDoesNotDependOnHowTheWorkIsCut) {
 TEST(Attention, FewSequencesAndHeadsAreSharedOutByTheirQueries) {
   const std::int64_t T = 300, d = 16;
   const int before = threads(), many = 3;
-  EXPECT_EQ((cpu::AttentionSizes{.batch = 1, .queries = T, .keys = T, .heads = 2, .d = d, .dv = d}.slices(many)), many);
+  cpu::AttentionSizes sizes;
+  sizes.batch = 1;
+  sizes.queries = sizes.keys = T;
+  sizes.heads = 2;
+  sizes.d = sizes.dv = d;
+  EXPECT_EQ(sizes.slices(many), many);
   const Rows rows = rows_at(1, T, {0, 63, 64, 130, 131, 256, 299});
   for (const std::int64_t window : {0, 100}) {
     for (const bool some : {false, true}) {
