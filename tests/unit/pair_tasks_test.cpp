@@ -134,7 +134,7 @@ TEST(PairTasks, AModelLearnsWhatOnlyBothTextsTell) {
       .setting = {
           {"task", "lra_retrieval"},
           {"task_options", options_of(folder, 3)},
-          {"epochs", 150},
+          {"epochs", 400},
           {"stop_accuracy", nullptr},
           {"backbone", "transformer"},
           {"backbone_options", json::object()},
@@ -152,7 +152,7 @@ TEST(PairTasks, AModelLearnsWhatOnlyBothTextsTell) {
   std::vector<std::uint64_t> indices(64);
   std::iota(indices.begin(), indices.end(), 0);
   fill_batch(*settings.train[0].task, Split::train, 0, indices, batch);
-  for (int step = 0; step < 150; ++step) trainer.step(batch, step);
+  for (int step = 0; step < 400; ++step) trainer.step(batch, step);
   const Scores scores = trainer.evaluate(batch);
   EXPECT_EQ(scores.all.labelled, 64);
   EXPECT_EQ(scores.all.correct, 64);

@@ -42,11 +42,14 @@ def randomise(module, seed=0, scale=None, shifts=None):
                 parameter.copy_(as_float32(base + random(*shape, scale=0.2, seed=seed + 1000 + index)))
 
 
-def case(layer, case, forward, weights, d_model, options=None, batch=2, length=24, seed=0, scale=1.0, reference=""):
+def case(layer, case, forward, weights, d_model, options=None, batch=2, length=24, seed=0, scale=1.0, reference="",
+         in_float32=None):
     """Runs forward(x) on a random x [batch, length, d_model], takes the gradients of sum(y * dy), and saves the case.
 
     `weights` maps the layer's parameter names to the tensors (leaves of autograd, float64) that forward reads.
     `reference` says in a few words what forward is, with its version. `scale` is the deviation of x.
+    `in_float32`, the same module in float32, tells what float32 makes of gradients that are sums of terms of both signs:
+    its own errors are kept, where they are large.
     """
     x = random(batch, length, d_model, scale=scale, seed=seed + 1).requires_grad_()
     dy = random(batch, length, d_model, seed=seed + 2)
@@ -70,12 +73,26 @@ def case(layer, case, forward, weights, d_model, options=None, batch=2, length=2
         dx=grads[0],
         grads=dict(zip(weights, grads[1:])),
         reference=reference,
+        float32_errors={} if in_float32 is None else float32_errors(in_float32, x, dy, dict(zip(weights, grads[1:]))),
     )
 
 
-def save(*, layer, case, options, d_model, weights, x, y, dy, dx, grads, reference=""):
+def float32_errors(module, x, dy, grads):
+    """Root mean square errors of a float32 module's gradients of sum(y * dy), relative to those of `grads`; by name, those
+    above 1e-6 alone."""
+    (module(x.detach().float()) * dy.float()).sum().backward()
+    errors = {}
+    for name, parameter in module.named_parameters():
+        difference = (parameter.grad.double() - grads[name]).square().mean().sqrt()
+        error = (difference / grads[name].square().mean().sqrt()).item()
+        if error > 1e-6:
+            errors["grad." + name] = float(f"{error:.2g}")
+    return errors
+
+
+def save(*, layer, case, options, d_model, weights, x, y, dy, dx, grads, reference="", float32_errors=None):
     """Writes tests/golden/<layer>/<case>.safetensors: x, dy, y, dx [B,T,D], w.<parameter>, grad.<parameter> as float32,
-    and the layer, its options (JSON) and the reference as metadata. Refuses what a test could not be made of."""
+    and the layer, its options (JSON), the reference and its own errors in float32 (JSON) as metadata. Refuses what a test could not be made of."""
     assert x.dim() == 3 and x.shape[-1] == d_model, x.shape
     assert set(grads) == set(weights), set(grads) ^ set(weights)
     given = {"x": x, "dy": dy, **{"w." + name: tensor for name, tensor in weights.items()}}
@@ -91,6 +108,8 @@ def save(*, layer, case, options, d_model, weights, x, y, dy, dx, grads, referen
             assert tensor.shape == x.shape, name
     tensors = {name: tensor.detach().float().contiguous().clone() for name, tensor in {**given, **computed}.items()}
     metadata = {"layer": layer, "options": json.dumps(options, sort_keys=True), "reference": reference}
+    if float32_errors:
+        metadata["float32_errors"] = json.dumps(float32_errors, sort_keys=True)
     path = FOLDER / layer / f"{case}.safetensors"
     path.parent.mkdir(parents=True, exist_ok=True)
     save_file(tensors, path, metadata)

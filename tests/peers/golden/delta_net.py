@@ -9,10 +9,12 @@ from torch import nn
 from torch.nn import functional
 
 
-def naive(rule):
-    """The functions of flash-linear-attention's fla/ops/<rule>/naive.py, which compute in float32, in float64."""
+def naive(rule, dtype=torch.float64):
+    """The functions of flash-linear-attention's fla/ops/<rule>/naive.py, which compute in float32, or in float64."""
     path = pathlib.Path(os.environ["ZOO_PEERS_SOURCES"]) / "flash-linear-attention/fla/ops" / rule / "naive.py"
-    source = path.read_text().replace("torch.float32", "torch.float64").replace(".float()", ".double()")
+    source = path.read_text()
+    if dtype == torch.float64:
+        source = source.replace("torch.float32", "torch.float64").replace(".float()", ".double()")
     functions = {}
     exec(compile(source, str(path), "exec"), functions)
     return functions

@@ -1,5 +1,7 @@
 """Gated DeltaNet: flash-linear-attention's recurrence, in the module that surrounds it there, written in torch."""
 
+import copy
+
 import common
 import torch
 from delta_net import DeltaRule, naive
@@ -16,7 +18,7 @@ class GatedDeltaNet(DeltaRule):
 
     def recurrence(self, x, q, k, v, beta):
         log_decay = -self.A_log.exp() * functional.softplus(self.a_proj(x) + self.dt_bias)
-        return naive("gated_delta_rule")["naive_recurrent_gated_delta_rule"](q, k, v, beta, log_decay)[0]
+        return naive("gated_delta_rule", x.dtype)["naive_recurrent_gated_delta_rule"](q, k, v, beta, log_decay)[0]
 
 
 def gated_delta_net(name, d_model, length, seed, **options):
@@ -35,6 +37,7 @@ def gated_delta_net(name, d_model, length, seed, **options):
         options,
         length=length,
         seed=seed,
+        in_float32=copy.deepcopy(module).float(),
         reference="flash-linear-attention's naive gated delta rule in float64, the module around it in torch",
     )
 
