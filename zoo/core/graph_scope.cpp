@@ -8,22 +8,22 @@ namespace zoo {
 
 namespace {
 
-bool on = false;
+bool graphs_wanted = false;
 
 }  // namespace
 
 bool graphs_on() {
-  return on;
+  return graphs_wanted;
 }
 
 void set_graphs(bool wanted) {
   if (wanted && current_device() == Device::cpu) {
     throw UsageError("graphs are the GPU's, and the device is cpu; give --device gpu, or --graphs off");
   }
-  on = wanted;
+  graphs_wanted = wanted;
 }
 
-GraphScope::GraphScope(StepPart part) : active_(on) {
+GraphScope::GraphScope(StepPart part) : active_(graphs_wanted) {
   if (active_) accelerator().begin_graphs(part);
 }
 

@@ -17,22 +17,22 @@ struct Names {
   std::string_view name;
   std::string_view recorded;
 };
-constexpr std::array<Names, 3> all = {
+constexpr std::array<Names, 3> precisions = {
     {{Precision::float32, "float32", "f32"}, {Precision::tf32, "tf32", "tf32"}, {Precision::bf16, "bf16", "bf16"}}};
 
 const Names& names_of(Precision precision) {
-  return *std::ranges::find(all, precision, &Names::precision);
+  return *std::ranges::find(precisions, precision, &Names::precision);
 }
 
 Precision parse(std::string_view text, std::string_view Names::*name) {
-  const auto at = std::ranges::find(all, text, name);
-  if (at != all.end()) return at->precision;
-  std::array<std::string, all.size()> known;
-  std::ranges::transform(all, known.begin(), [name](const Names& each) { return std::string(each.*name); });
+  const auto at = std::ranges::find(precisions, text, name);
+  if (at != precisions.end()) return at->precision;
+  std::array<std::string, precisions.size()> known;
+  std::ranges::transform(precisions, known.begin(), [name](const Names& each) { return std::string(each.*name); });
   throw UsageError(unknown_name_message("precision", text, known));
 }
 
-thread_local Precision current = Precision::float32;
+thread_local Precision of_products = Precision::float32;
 
 }  // namespace
 
@@ -71,16 +71,16 @@ void require_precision(Precision precision) {
 }
 
 Precision product_precision() {
-  return current;
+  return of_products;
 }
 
-WithPrecision::WithPrecision(Precision precision) : outer_(current) {
+WithPrecision::WithPrecision(Precision precision) : outer_(of_products) {
   require_precision(precision);
-  current = precision;
+  of_products = precision;
 }
 
 WithPrecision::~WithPrecision() {
-  current = outer_;
+  of_products = outer_;
 }
 
 }  // namespace zoo
