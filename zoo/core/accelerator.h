@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -27,6 +28,9 @@ class Accelerator {
   virtual void copy(void* to, const void* from, std::size_t bytes) = 0;
   /// From the host's memory, which may change as soon as this returns.
   virtual void upload(void* to, const void* from, std::size_t bytes) = 0;
+  /// `count` floats rounded to bfloat16, of two bytes each, to nearest and ties to even; and such as floats again.
+  virtual void to_bfloat16(void* to, const void* from, std::int64_t count) = 0;
+  virtual void from_bfloat16(void* to, const void* from, std::int64_t count) = 0;
   /// Waits for all kernels. Throws what they did wrong.
   virtual void wait() = 0;
 

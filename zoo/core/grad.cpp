@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "zoo/core/error.h"
+#include "zoo/core/kept.h"
 #include "zoo/core/profile.h"
 #include "zoo/core/tape.h"
 #include "zoo/ops/accumulate.h"
@@ -151,20 +152,20 @@ class Walk {
 
   Tensors run_op(const std::shared_ptr<Node>& node, std::span<const Tensor> output_grads,
                  std::span<const std::uint8_t> needed) {
+    const Tensors inputs = read_kept(node->inputs());
+    Tensors outputs = read_kept(node->outputs());
     ProfileScope scope(node->op()->name(), "backward");
     if (!options_.create_graph) {
       const NoTape off;
-      Tensors input_grads =
-          node->op()->backward({node->inputs(), node->outputs(), node->output_types(), output_grads, needed});
-      scope.moves({node->inputs(), node->outputs(), output_grads}, input_grads);
+      Tensors input_grads = node->op()->backward({inputs, outputs, node->output_types(), output_grads, needed});
+      scope.moves({inputs, outputs, output_grads}, input_grads);
       return input_grads;
     }
     // The kept outputs go back on the tape, so that a gradient of this gradient flows through them.
-    Tensors outputs(node->outputs().begin(), node->outputs().end());
     for (std::size_t i = 0; i < outputs.size(); ++i) {
       if (outputs[i].defined()) outputs[i] = outputs[i].with_node(node, static_cast<int>(i));
     }
-    return node->op()->vjp({node->inputs(), outputs, node->output_types(), output_grads, needed});
+    return node->op()->vjp({inputs, outputs, node->output_types(), output_grads, needed});
   }
 
   GradOptions options_;

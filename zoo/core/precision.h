@@ -6,11 +6,11 @@
 namespace zoo {
 
 /// How the operands of products are rounded on the device gpu. The products themselves are exact and their sums are in
-/// float32, as are parameters, gradients, activations and all that is no product of matrices.
+/// float32, as are parameters, gradients, the activations of the forward pass and all that is no product of matrices.
 enum class Precision : std::uint8_t {
   float32,  ///< not at all (the kernels' tiles keep 21 of 24 bits: relative errors near float32's)
   tf32,     ///< to TF32: 10 bits of mantissa, float32's range
-  bf16      ///< to bfloat16: 7 bits of mantissa, float32's range
+  bf16      ///< to bfloat16: 7 bits of mantissa, float32's range; what waits for the backward pass too (kept.h)
 };
 
 /// "float32", "tf32" or "bf16", as users name them.

@@ -32,7 +32,7 @@ void check_entry_name(const std::string& kind, const std::string& name);
 void register_entries(std::span<const RegisterFunction> functions);
 
 /// Changes whenever a plugin built before must be built again.
-inline constexpr std::uint32_t plugin_abi = 5;
+inline constexpr std::uint32_t plugin_abi = 6;
 
 /// What must be equal on both sides of a C++ interface, besides the machine: the standard library and how its strings
 /// and containers are laid out, and whether a tensor's elements may lie on a GPU, whose kernels have to be waited for.

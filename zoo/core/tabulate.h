@@ -24,6 +24,7 @@ Tensor tabulate(const Shape& shape, DType dtype, const Value& value) {
     case DType::f64:
       return make(double{});
     case DType::i32:
+    case DType::bf16:
       break;
   }
   return make(std::int32_t{});

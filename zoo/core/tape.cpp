@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "zoo/core/error.h"
+#include "zoo/core/kept.h"
 #include "zoo/core/profile.h"
 
 namespace zoo {
@@ -33,6 +34,7 @@ class Alias final : public Op {
   std::string_view name() const override { return "alias"; }
   Tensors forward(std::span<const Tensor> inputs) override { return {inputs[0].detach()}; }
   Tensors vjp(const Executed& executed) override { return {executed.output_grads[0]}; }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 };
 
 // Destroying a node destroys its inputs' nodes, and so on down a tape as long as the sequence: the chain is unrolled
@@ -67,12 +69,14 @@ Tensor Executed::output_grad(std::size_t index) const {
 }
 
 Node::Node(std::unique_ptr<Op> op, std::span<const Tensor> inputs, std::span<const Tensor> outputs)
-    : op_(std::move(op)), inputs_(inputs.begin(), inputs.end()), number_(++last_number) {
+    : op_(std::move(op)), number_(++last_number) {
+  inputs_.reserve(inputs.size());
+  for (std::size_t i = 0; i < inputs.size(); ++i) inputs_.push_back(kept_input(inputs[i], op_->keeps_input(i)));
   output_types_.reserve(outputs.size());
   outputs_.reserve(outputs.size());
-  for (const Tensor& output : outputs) {
-    output_types_.push_back({output.shape(), output.dtype()});
-    outputs_.push_back(op_->keeps_outputs() ? output.detach() : Tensor{});
+  for (std::size_t i = 0; i < outputs.size(); ++i) {
+    output_types_.push_back({outputs[i].shape(), outputs[i].dtype()});
+    outputs_.push_back(kept_output(outputs[i].detach(), op_->keeps_output(i)));
   }
 }
 

@@ -15,10 +15,17 @@ struct OutputType {
   DType dtype;
 };
 
+/// What the tape keeps of a tensor from an op's execution to its gradient.
+enum class Keep : std::uint8_t {
+  shape,       ///< shape and dtype, and the place on the tape; its elements are not read
+  activation,  ///< its elements too, in Precision::bf16 rounded to bfloat16 (zoo/core/kept.h)
+  exact        ///< its elements, never rounded: where a gradient depends on small differences of large numbers
+};
+
 /// What an executed op left on the tape, as its gradient sees it.
 struct Executed {
-  std::span<const Tensor> inputs;
-  std::span<const Tensor> outputs;  ///< undefined tensors unless the op keeps_outputs()
+  std::span<const Tensor> inputs;   ///< without elements where keeps_input() is Keep::shape
+  std::span<const Tensor> outputs;  ///< the same, keeps_output()
   std::span<const OutputType> output_types;
   std::span<const Tensor> output_grads;  ///< undefined where no gradient arrived: it is zero
   std::span<const std::uint8_t> needed;  ///< which inputs want a gradient
@@ -45,8 +52,10 @@ class Op {
   /// The same for the ordinary pass, which nobody differentiates again: backward kernels where the op has them.
   virtual Tensors backward(const Executed& executed) { return vjp(executed); }
 
-  /// Whether vjp or backward read the outputs (they are then kept on the tape).
-  virtual bool keeps_outputs() const { return false; }
+  /// What vjp and backward read of input `index`. Of parameters and other variables all is there in any case.
+  virtual Keep keeps_input(std::size_t /*index*/) const { return Keep::activation; }
+  /// What they read of output `index`.
+  virtual Keep keeps_output(std::size_t /*index*/) const { return Keep::shape; }
 
   // Ops live in the pool, as tensors do.
   static void* operator new(std::size_t bytes) { return pool_allocate(bytes); }
@@ -54,7 +63,8 @@ class Op {
 };
 
 /// An op defined by plain ops (its fallback), with optional kernels: override forward and backward with them; what is
-/// not overridden falls back. Its gradient with create_graph is always the fallback's. Tests compare both.
+/// not overridden falls back. Its gradient with create_graph is always the fallback's, which reads the elements of all
+/// inputs. Tests compare both.
 class FusedOp : public Op {
  public:
   /// The definition, in ops. Called with taping on or off.
@@ -76,6 +86,7 @@ class Node {
 
   /// nullptr for a variable.
   Op* op() const { return op_.get(); }
+  /// As the tape keeps them (zoo/core/kept.h).
   std::span<const Tensor> inputs() const { return inputs_; }
   std::span<const Tensor> outputs() const { return outputs_; }
   std::span<const OutputType> output_types() const { return output_types_; }

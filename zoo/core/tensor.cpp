@@ -19,12 +19,23 @@ std::string_view dtype_name(DType dtype) {
       return "f64";
     case DType::i32:
       return "i32";
+    case DType::bf16:
+      return "bf16";
   }
   return "?";
 }
 
 std::size_t dtype_size(DType dtype) {
-  return dtype == DType::f64 ? 8 : 4;
+  switch (dtype) {
+    case DType::f64:
+      return 8;
+    case DType::bf16:
+      return 2;
+    case DType::f32:
+    case DType::i32:
+      break;
+  }
+  return 4;
 }
 
 namespace {
@@ -54,7 +65,11 @@ void convert_to_any(const Tensor& from, Tensor& to) {
       return convert<From, double>(from, to);
     case DType::i32:
       return convert<From, std::int32_t>(from, to);
+    case DType::bf16:
+      break;
   }
+  throw Error("a tensor of {} {} cannot become bf16 here: Tensor::rounded does that, of f32", dtype_name(from.dtype()),
+              from.shape().str());
 }
 
 // What the host gave to a GPU and may look at again: indices, and tables of this size, such as a decay of each head.
@@ -65,6 +80,7 @@ constexpr std::size_t kept_table_bytes = 1024;
 struct Block {
   std::size_t bytes = 0;
   void* host_copy = nullptr;
+  std::weak_ptr<void> rounded{};  // to bfloat16, for the tape
   void operator()(void* block) const {
     pool_free(host_copy, bytes);
     if (on_gpu()) {
@@ -109,7 +125,7 @@ Tensor Tensor::empty(const Shape& shape, DType dtype) {
   result.size_ = shape.size();
   result.dtype_ = dtype;
   const std::size_t bytes = result.bytes();
-  result.buffer_ = std::shared_ptr<void>(allocate_block(bytes), Block{bytes}, PoolAllocator<std::byte>{});
+  result.buffer_ = std::shared_ptr<void>(allocate_block(bytes), Block{.bytes = bytes}, PoolAllocator<std::byte>{});
   return result;
 }
 
@@ -127,9 +143,11 @@ Tensor Tensor::full(const Shape& shape, double value, DType dtype) {
     case DType::f64:
       return filled<double>(shape, value);
     case DType::i32:
+      return filled<std::int32_t>(shape, value);
+    case DType::bf16:
       break;
   }
-  return filled<std::int32_t>(shape, value);
+  throw Error("a tensor of bf16 is made by Tensor::rounded alone");
 }
 
 template <typename T>
@@ -163,9 +181,11 @@ double Tensor::item() const {
     case DType::f64:
       return data<double>()[0];
     case DType::i32:
+      return data<std::int32_t>()[0];
+    case DType::bf16:
       break;
   }
-  return data<std::int32_t>()[0];
+  return widened().item();
 }
 
 Tensor Tensor::view(const Shape& shape) const {
@@ -191,6 +211,12 @@ Tensor Tensor::detach() const {
   Tensor result = *this;
   result.node_ = nullptr;
   result.output_index_ = 0;
+  return result;
+}
+
+Tensor Tensor::without_elements() const {
+  Tensor result = *this;
+  result.buffer_ = nullptr;
   return result;
 }
 
@@ -247,8 +273,40 @@ Tensor Tensor::to(DType dtype) const {
     case DType::i32:
       convert_to_any<std::int32_t>(*this, result);
       break;
+    case DType::bf16:
+      convert_to_any<float>(widened(), result);
+      break;
   }
   return result;
+}
+
+Tensor Tensor::rounded() const {
+  if (!on_gpu() || dtype_ != DType::f32) {
+    throw Error("only f32 on the device gpu is rounded to bf16, not {} {}", dtype_name(dtype_), shape_.str());
+  }
+  Tensor result = *this;
+  result.dtype_ = DType::bf16;
+  result.offset_ = 0;
+  auto* block = fills_memory() ? std::get_deleter<Block>(buffer_) : nullptr;
+  if (block != nullptr) result.buffer_ = block->rounded.lock();
+  if (block == nullptr || result.buffer_ == nullptr) {
+    result.buffer_ = empty(shape_, DType::bf16).buffer_;
+    accelerator().to_bfloat16(result.address(), address(), size_);
+    if (block != nullptr) block->rounded = result.buffer_;
+  }
+  return result;
+}
+
+Tensor Tensor::widened() const {
+  if (dtype_ != DType::bf16) throw Error("a tensor of {} {} is not bf16", dtype_name(dtype_), shape_.str());
+  Tensor result = empty(shape_, DType::f32);
+  accelerator().from_bfloat16(result.address(), address(), size_);
+  return result.with_node(node_, output_index_);
+}
+
+bool Tensor::fills_memory() const {
+  const auto* block = std::get_deleter<Block>(buffer_);
+  return block != nullptr && offset_ == 0 && bytes() == block->bytes;
 }
 
 Tensor Tensor::with_node(std::shared_ptr<Node> node, int index) const {

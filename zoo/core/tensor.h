@@ -12,7 +12,12 @@
 
 namespace zoo {
 
-enum class DType : std::uint8_t { f32, f64, i32 };
+enum class DType : std::uint8_t {
+  f32,
+  f64,
+  i32,
+  bf16  ///< bfloat16: how the tape may keep what was computed (zoo/core/kept.h); no op takes it
+};
 std::string_view dtype_name(DType dtype);
 std::size_t dtype_size(DType dtype);
 
@@ -97,6 +102,8 @@ class Tensor {
   Tensor rows(std::int64_t first, std::int64_t count) const;
   /// The same elements without a place on the tape.
   Tensor detach() const;
+  /// Shape, dtype and place on the tape alone: defined() is false, and elements cannot be asked for.
+  Tensor without_elements() const;
   /// The same elements as a new leaf of the tape: gradients with respect to it can be asked for.
   Tensor variable() const;
   /// A copy in other memory, off the tape.
@@ -111,6 +118,14 @@ class Tensor {
   Tensor append_in_place(const Tensor& more, int axis) const;
   /// The values in another dtype, off the tape (ops::cast is its differentiable form).
   Tensor to(DType dtype) const;
+
+  /// f32 rounded to bf16, to nearest and ties to even, with its place on the tape: on a GPU, where nobody waits.
+  /// Tensors that are all of the same memory (fills_memory) share the result for as long as there is one.
+  Tensor rounded() const;
+  /// bf16 as f32 again, with its place on the tape.
+  Tensor widened() const;
+  /// Whether these are all elements of the memory in which they lie, not some rows of it.
+  bool fills_memory() const;
 
   /// Whether a gradient can flow to or through it.
   bool requires_grad() const { return node_ != nullptr; }

@@ -10,6 +10,7 @@
 #include "zoo/core/accelerator.h"
 #include "zoo/core/error.h"
 #include "zoo/core/pool.h"
+#include "zoo/gpu/bfloat16_copies.h"
 #include "zoo/gpu/device.h"
 #include "zoo/gpu/memory.h"
 #include "zoo/gpu/staging.h"
@@ -88,6 +89,12 @@ class Gpu final : public Accelerator {
       if (!staging_.has_block(bytes)) give_graph();  // the driver allocates, which it had better not while recording
       staging_.upload(to, from, bytes, engine_stream());
     }
+  }
+  void to_bfloat16(void* to, const void* from, std::int64_t count) override {
+    gpu::to_bfloat16(static_cast<const float*>(from), static_cast<std::uint16_t*>(to), count, engine_stream());
+  }
+  void from_bfloat16(void* to, const void* from, std::int64_t count) override {
+    gpu::from_bfloat16(static_cast<const std::uint16_t*>(from), static_cast<float*>(to), count, engine_stream());
   }
   void wait() override {
     give_graph();

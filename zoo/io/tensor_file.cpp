@@ -18,9 +18,11 @@ std::string_view format_name(DType dtype) {
     case DType::f64:
       return "F64";
     case DType::i32:
+      return "I32";
+    case DType::bf16:
       break;
   }
-  return "I32";
+  return "BF16";
 }
 
 float from_bfloat16(std::uint16_t bits) {

@@ -58,7 +58,8 @@ class Attention final : public FusedOp {
   explicit Attention(const cpu::AttentionSizes& sizes) : sizes_(sizes) {}
 
   std::string_view name() const override { return "attention"; }
-  bool keeps_outputs() const override { return true; }
+  // Weights are exp of scores less their log-sum, whose error would be that of all weights of a row.
+  Keep keeps_output(std::size_t index) const override { return index == 1 ? Keep::exact : Keep::activation; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const Tensor& q = inputs[0];

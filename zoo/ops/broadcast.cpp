@@ -40,6 +40,21 @@ class BinaryOp : public Op {
     return {executed.needs(0) ? sum_to(gradient_of_a(a, b, g), a.shape()) : Tensor{},
             executed.needs(1) ? sum_to(gradient_of_b(a, b, g), b.shape()) : Tensor{}};
   }
+  Keep keeps_input(std::size_t) const override {
+    switch (kind_) {
+      case Binary::mul:
+      case Binary::div:
+        return Keep::activation;
+      case Binary::maximum:
+      case Binary::minimum:
+        return Keep::exact;  // the larger may be so by little
+      case Binary::add:
+      case Binary::sub:
+      case Binary::greater:
+        break;
+    }
+    return Keep::shape;
+  }
 
  private:
   // Before broadcasting is undone.
@@ -124,6 +139,8 @@ class Where final : public Op {
     return {Tensor{}, executed.needs(1) ? sum_to(where(condition, g, zero), executed.inputs[1].shape()) : Tensor{},
             executed.needs(2) ? sum_to(where(condition, zero, g), executed.inputs[2].shape()) : Tensor{}};
   }
+  // The condition.
+  Keep keeps_input(std::size_t index) const override { return index == 0 ? Keep::activation : Keep::shape; }
 
  private:
   Shape shape_;

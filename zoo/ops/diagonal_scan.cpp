@@ -17,7 +17,9 @@ class DiagonalScanOp final : public FusedOp {
   explicit DiagonalScanOp(const cpu::ScanSizes& sizes) : sizes_(sizes) {}
 
   std::string_view name() const override { return "diagonal_scan"; }
-  bool keeps_outputs() const override { return true; }
+  // Decays near 1 are exact: rounded, 0.999 would be 1.
+  Keep keeps_input(std::size_t index) const override { return index == 0 ? Keep::exact : Keep::activation; }
+  Keep keeps_output(std::size_t) const override { return Keep::activation; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
     Tensor h = Tensor::empty(inputs[0].shape(), inputs[0].dtype());

@@ -32,6 +32,7 @@ class Dropout final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {dropout(executed.output_grad(), probability_, key_, first_)};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   double probability_;

@@ -95,7 +95,7 @@ class Elementwise final : public Op {
   }
 
   Tensors backward(const Executed& executed) override {
-    const Tensor& kept = keeps_outputs() ? executed.outputs[0] : executed.inputs[0];
+    const Tensor& kept = reads_value() ? executed.outputs[0] : executed.inputs[0];
     const Tensor grad = executed.output_grad();
     Tensor result = Tensor::empty(kept.shape(), kept.dtype());
     dispatch(kept.dtype(), name(), [&](auto at) {
@@ -108,9 +108,17 @@ class Elementwise final : public Op {
     return {result};
   }
 
-  bool keeps_outputs() const override { return cpu::derivative_reads_value(definition_.kind); }
+  // Angles are exact: of a large one rounding would leave no phase.
+  Keep keeps_input(std::size_t) const override {
+    if (reads_value()) return Keep::shape;
+    const bool angle = definition_.kind == Unary::sin || definition_.kind == Unary::cos;
+    return angle ? Keep::exact : Keep::activation;
+  }
+  Keep keeps_output(std::size_t) const override { return reads_value() ? Keep::activation : Keep::shape; }
 
  private:
+  bool reads_value() const { return cpu::derivative_reads_value(definition_.kind); }
+
   const Definition& definition_;
 };
 
@@ -140,6 +148,7 @@ class Scale final : public Op {
   }
 
   Tensors vjp(const Executed& executed) override { return {scale(executed.output_grad(), factor_)}; }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   double factor_;
@@ -165,6 +174,7 @@ class AddScalar final : public Op {
   }
 
   Tensors vjp(const Executed& executed) override { return {executed.output_grad()}; }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   double term_;
@@ -176,6 +186,7 @@ class Cast final : public Op {
   std::string_view name() const override { return "cast"; }
   Tensors forward(std::span<const Tensor> inputs) override { return {inputs[0].to(dtype_)}; }
   Tensors vjp(const Executed& executed) override { return {cast(executed.output_grad(), executed.inputs[0].dtype())}; }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   DType dtype_;

@@ -50,6 +50,8 @@ class GatherRows final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {scattered(executed.output_grad(), executed.inputs[1], executed.inputs[0].shape()), Tensor{}};
   }
+  // The indices.
+  Keep keeps_input(std::size_t index) const override { return index == 1 ? Keep::exact : Keep::shape; }
 
  private:
   Shape shape_;
@@ -102,6 +104,8 @@ class ScatterAddRows final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {gathered(executed.output_grad(), executed.inputs[1]), Tensor{}};
   }
+  // The indices.
+  Keep keeps_input(std::size_t index) const override { return index == 1 ? Keep::exact : Keep::shape; }
 
  private:
   Shape shape_;

@@ -24,7 +24,7 @@ class RecurrentCell final : public FusedOp {
   RecurrentCell(const cpu::CellSizes& sizes, bool recorded) : sizes_(sizes), recorded_(recorded) {}
 
   std::string_view name() const override { return "recurrent_cell"; }
-  bool keeps_outputs() const override { return true; }
+  Keep keeps_output(std::size_t) const override { return Keep::activation; }
 
   Tensors forward(std::span<const Tensor> inputs) override {
     const DType dtype = inputs[0].dtype();

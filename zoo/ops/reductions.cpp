@@ -47,6 +47,7 @@ class SumTo final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {broadcast_to(executed.output_grad(), executed.inputs[0].shape())};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   // Whether `axis` of a tensor of that shape (of the input's rank) has to go: the result has extent 1 there, or
@@ -109,7 +110,9 @@ class Max final : public Op {
     return {executed.output_grad() * mask};
   }
 
-  bool keeps_outputs() const override { return true; }
+  // Compared with each other.
+  Keep keeps_input(std::size_t) const override { return Keep::exact; }
+  Keep keeps_output(std::size_t) const override { return Keep::exact; }
 
  private:
   int axis_;
@@ -135,6 +138,7 @@ class Cumsum final : public Op {
   }
 
   Tensors vjp(const Executed& executed) override { return {cumsum(executed.output_grad(), axis_, !reverse_)}; }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   int axis_;

@@ -40,6 +40,7 @@ Tensor strided_copy(const Tensor& x, const Shape& shape, const cpu::Strides& str
     case DType::f64:
       return strided_copy_of<double>(x, shape, strides);
     case DType::i32:
+    case DType::bf16:  // which no op is given; reading it as whole numbers says so
       break;
   }
   return strided_copy_of<std::int32_t>(x, shape, strides);
@@ -53,6 +54,7 @@ class Reshape final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {reshape(executed.output_grad(), executed.inputs[0].shape())};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   Shape shape_;
@@ -84,6 +86,7 @@ class Permute final : public Op {
     for (std::size_t i = 0; i < rank; ++i) inverse[static_cast<std::size_t>(order_[i])] = static_cast<int>(i);
     return {permute(executed.output_grad(), std::span<const int>(inverse.data(), rank))};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   Order order_;
@@ -99,6 +102,7 @@ class BroadcastTo final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {sum_to(executed.output_grad(), executed.inputs[0].shape())};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   Shape shape_;

@@ -57,6 +57,7 @@ class Slice final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {pad(executed.output_grad(), axis_, begin_, executed.inputs[0].dim(axis_) - end_)};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   int axis_;
@@ -79,6 +80,7 @@ class Pad final : public Op {
   Tensors vjp(const Executed& executed) override {
     return {slice(executed.output_grad(), axis_, before_, before_ + executed.inputs[0].dim(axis_))};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   int axis_;
@@ -114,6 +116,7 @@ class Concat final : public Op {
     }
     return grads;
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   int axis_;
@@ -145,6 +148,7 @@ class Split final : public Op {
     for (std::size_t i = 0; i < extents_.size(); ++i) grads.push_back(executed.output_grad(i));
     return {concat(grads, axis_)};
   }
+  Keep keeps_input(std::size_t) const override { return Keep::shape; }
 
  private:
   int axis_;

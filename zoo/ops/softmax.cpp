@@ -64,7 +64,7 @@ class Softmax final : public FusedOp {
     return {result};
   }
 
-  bool keeps_outputs() const override { return true; }
+  Keep keeps_output(std::size_t) const override { return Keep::activation; }
 };
 
 void check_softmax(const Tensor& x, std::string_view op) {
