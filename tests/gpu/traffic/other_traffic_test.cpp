@@ -1,5 +1,6 @@
 // What the kernels of small families move through shared memory (traffic_testing.h).
 #include "traffic_testing.h"
+#include "zoo/gpu/causal_conv.h"
 #include "zoo/gpu/recurrent_cell.h"
 
 namespace zoo::gpu {
@@ -34,6 +35,33 @@ TEST(SharedTraffic, OfRecurrentCell) {
   expect_recurrent_cell({.cell = cpu::Cell::lstm, .batch = 37, .length = 2, .width = 72});
   expect_recurrent_cell({.cell = cpu::Cell::gru, .batch = 6, .length = 1, .width = 40});
   expect_recurrent_cell({.cell = cpu::Cell::gru, .batch = 1, .length = 4, .width = 5});
+}
+
+void expect_causal_conv(const cpu::CausalConvSizes& sizes, const std::vector<std::int64_t>& widths, bool inputs) {
+  Stream stream;
+  Memory memory(stream);
+  const std::int64_t all = sizes.batch * sizes.length * sizes.channels, taps = sizes.channels * sizes.kernel;
+  const std::int64_t state = sizes.batch * (sizes.kernel - 1) * sizes.channels;
+  const cpu::CausalConvInputs<float> in = {memory.take(all), memory.take(taps), memory.take(sizes.channels),
+                                           memory.take(state)};
+  std::vector<cpu::CausalConvPart<const float>> dy;
+  for (const std::int64_t width : widths) dy.push_back({width, memory.take(sizes.batch * sizes.length * width)});
+  const cpu::CausalConvGradients<float> into = {inputs ? memory.take(all) : nullptr, memory.take(taps),
+                                                memory.take(sizes.channels), inputs ? memory.take(state) : nullptr};
+  const float* dstate = inputs ? memory.take(state) : nullptr;
+  float* scratch = memory.take(causal_conv_backward_scratch(sizes));
+  EXPECT_EQ(counted(stream, [&] { causal_conv_backward(sizes, in, dy, dstate, into, scratch, stream); }),
+            causal_conv_backward_traffic(sizes, widths, inputs))
+      << sizes.length;
+}
+
+TEST(SharedTraffic, OfCausalConv) {
+  // Whole blocks of inputs, but for the state's; several, with channels in parts of which one is empty; fewer steps
+  // than taps, without the gradients of the inputs; one tap.
+  expect_causal_conv({.batch = 2, .length = 128, .channels = 64, .kernel = 4}, {64}, true);
+  expect_causal_conv({.batch = 1, .length = 150, .channels = 75, .kernel = 3, .silu = true}, {40, 0, 35}, true);
+  expect_causal_conv({.batch = 3, .length = 5, .channels = 7, .kernel = 9}, {7}, false);
+  expect_causal_conv({.batch = 2, .length = 64, .channels = 33, .kernel = 1, .silu = true}, {33}, true);
 }
 
 }  // namespace
