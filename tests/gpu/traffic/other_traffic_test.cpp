@@ -1,6 +1,7 @@
 // What the kernels of small families move through shared memory (traffic_testing.h).
 #include "traffic_testing.h"
 #include "zoo/gpu/causal_conv.h"
+#include "zoo/gpu/l1_distance.h"
 #include "zoo/gpu/recurrent_cell.h"
 
 namespace zoo::gpu {
@@ -62,6 +63,30 @@ TEST(SharedTraffic, OfCausalConv) {
   expect_causal_conv({.batch = 1, .length = 150, .channels = 75, .kernel = 3, .silu = true}, {40, 0, 35}, true);
   expect_causal_conv({.batch = 3, .length = 5, .channels = 7, .kernel = 9}, {7}, false);
   expect_causal_conv({.batch = 2, .length = 64, .channels = 33, .kernel = 1, .silu = true}, {33}, true);
+}
+
+void expect_l1_distance(const cpu::DistanceSizes& sizes) {
+  Stream stream;
+  Memory memory(stream);
+  const std::int64_t row = sizes.batch * sizes.heads * sizes.d, head = sizes.batch * sizes.heads;
+  const float *q = memory.take(row * sizes.queries), *k = memory.take(row * sizes.keys);
+  const std::int64_t pairs = head * sizes.queries * sizes.keys;
+  float* distances = memory.take(pairs);
+  EXPECT_EQ(counted(stream, [&] { l1_distance_forward(sizes, q, k, distances, stream); }),
+            l1_distance_forward_traffic(sizes))
+      << sizes.d;
+  const float* gradient = memory.take(pairs);
+  float *dq = memory.take(row * sizes.queries), *dk = memory.take(row * sizes.keys);
+  EXPECT_EQ(counted(stream, [&] { l1_distance_backward(sizes, q, k, gradient, dq, dk, stream); }),
+            l1_distance_backward_traffic(sizes))
+      << sizes.d;
+}
+
+TEST(SharedTraffic, OfL1Distance) {
+  // Whole squares; several of either side and of the channels, none whole; one query.
+  expect_l1_distance({.batch = 2, .queries = 32, .keys = 64, .heads = 2, .d = 32});
+  expect_l1_distance({.batch = 1, .queries = 70, .keys = 33, .heads = 3, .d = 40});
+  expect_l1_distance({.batch = 1, .queries = 1, .keys = 130, .heads = 1, .d = 5});
 }
 
 }  // namespace
