@@ -2,6 +2,7 @@
 #include "traffic_testing.h"
 #include "zoo/gpu/causal_conv.h"
 #include "zoo/gpu/l1_distance.h"
+#include "zoo/gpu/norm.h"
 #include "zoo/gpu/recurrent_cell.h"
 
 namespace zoo::gpu {
@@ -87,6 +88,30 @@ TEST(SharedTraffic, OfL1Distance) {
   expect_l1_distance({.batch = 2, .queries = 32, .keys = 64, .heads = 2, .d = 32});
   expect_l1_distance({.batch = 1, .queries = 70, .keys = 33, .heads = 3, .d = 40});
   expect_l1_distance({.batch = 1, .queries = 1, .keys = 130, .heads = 1, .d = 5});
+}
+
+void expect_norm(std::int64_t rows, std::int64_t count, bool bias) {
+  Stream stream;
+  Memory memory(stream);
+  const cpu::NormInput<float> in = {
+      memory.take(rows * count), memory.take(count), bias ? memory.take(count) : nullptr, rows, count, 1e-5};
+  float* y = memory.take(rows * count);
+  const auto forward = bias ? layer_norm : rms_norm;
+  EXPECT_EQ(counted(stream, [&] { forward(in, y, stream); }), 0);
+  const auto backward = bias ? layer_norm_backward : rms_norm_backward;
+  float* scratch = memory.take(norm_backward_scratch(rows, count));
+  float* dx = memory.take(rows * count);
+  const cpu::NormGradients<float> all = {dx, memory.take(count), bias ? memory.take(count) : nullptr};
+  EXPECT_EQ(counted(stream, [&] { backward(in, y, all, scratch, stream); }), norm_backward_traffic(rows, count))
+      << count;
+  const cpu::NormGradients<float> of_x = {dx, nullptr, nullptr};
+  EXPECT_EQ(counted(stream, [&] { backward(in, y, of_x, scratch, stream); }), 0) << count;
+}
+
+TEST(SharedTraffic, OfNorm) {
+  expect_norm(256, 64, true);
+  expect_norm(130, 40, false);
+  expect_norm(3, 5, true);
 }
 
 }  // namespace
