@@ -14,10 +14,10 @@ constexpr double within = 1.0 * sub_chunk * sub_chunk;                 // pairs 
 constexpr double pairs_of_subs = sub_chunks * (sub_chunks - 1) / 2.0;  // of a sub-chunk and one before it
 constexpr double written_between = pairs_of_subs * within;             // scores of different sub-chunks
 
-// Logarithms become decays, and what is added up of them passes from one loop to the other.
+// Logarithms are read twice and become decays; sums of them over sub-chunks pass from one loop to the other.
 double exponentiate_traffic() {
   constexpr double whole = sub_chunks, through = (sub_chunks + 1) * (sub_chunks + 2) / 2.0;
-  // All but those through no sub-chunk read one more sum than the one before them.
+  // Each but that through no sub-chunk adds the sum of one.
   constexpr double sums_read = through - (sub_chunks + 1);
   return 3 * cells + chunk * (whole + sums_read + through);
 }
@@ -26,7 +26,7 @@ double exponentiate_traffic() {
 constexpr double decayed_within = 2 * (1 + 2) * cells;
 
 // A key with the queries from its own on, and the decays between them; the scores within sub-chunks; and between
-// those, where what a sub-chunk's keys are multiplied by is read with them.
+// those, where what a sub-chunk's keys are multiplied by is read with them. The first slice does not add to scores.
 double scores_traffic(int width, bool first_slice) {
   constexpr double queries = sub_chunk * (sub_chunk + 1) / 2.0, decays = queries - sub_chunk;
   double floats = sub_chunks * (width * (sub_chunk + queries + decays) + (first_slice ? 1 : 2) * within);
