@@ -239,6 +239,22 @@ std::int64_t causal_conv_backward_scratch(const cpu::CausalConvSizes& sizes) {
   return static_cast<std::int64_t>(row_blocks(checked(sizes))) * (sizes.kernel + 1) * sizes.channels;
 }
 
+double causal_conv_backward_traffic(const cpu::CausalConvSizes& sizes, std::span<const std::int64_t> widths,
+                                    bool inputs) {
+  Extents extents = checked(sizes);
+  const double taps = extents.kernel, past = extents.past();
+  double floats = 0;
+  for (const std::int64_t width : widths) {
+    extents.count = static_cast<int>(width);
+    // Every lane writes its gradients of a block's steps; of each channel that is there each row of inputs reads a
+    // tap's steps, and each tap, and the bias, all steps.
+    floats += static_cast<double>(row_blocks(extents) * channel_blocks(extents)) * (past + block_rows) * 32;
+    const double reads = (inputs ? static_cast<double>(extents.rows()) * taps : 0) + extents.length * (taps + 1);
+    floats += static_cast<double>(extents.batch) * extents.count * reads;
+  }
+  return sizeof(float) * floats;
+}
+
 LaunchShape causal_conv_backward_kernel(const cpu::CausalConvSizes& sizes) {
   return backward_shape(checked(sizes));
 }

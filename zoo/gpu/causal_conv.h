@@ -24,5 +24,9 @@ std::int64_t causal_conv_backward_scratch(const cpu::CausalConvSizes& sizes);
 
 /// The kernel that causal_conv_backward launches for a part that is all channels.
 LaunchShape causal_conv_backward_kernel(const cpu::CausalConvSizes& sizes);
+/// Bytes that causal_conv_backward moves through shared memory (shared_traffic.h), for parts of `widths` channels, with
+/// the gradients of x and of the state or without them.
+double causal_conv_backward_traffic(const cpu::CausalConvSizes& sizes, std::span<const std::int64_t> widths,
+                                    bool inputs);
 
 }  // namespace zoo::gpu

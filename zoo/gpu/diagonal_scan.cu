@@ -9,7 +9,7 @@ namespace zoo::gpu {
 
 namespace {
 
-constexpr int steps = 16;  // of a piece, which a thread keeps in registers
+constexpr int steps = diagonal_scan_piece;  // which a thread keeps in registers
 constexpr int most_pieces = 16;
 
 // A step, or several in a row: h becomes a h + b.

@@ -6,6 +6,9 @@
 
 namespace zoo::gpu {
 
+/// Steps of a piece of time.
+inline constexpr int diagonal_scan_piece = 16;
+
 /// h_t = a_t * h_{t-1} + b_t, as cpu::diagonal_scan_forward; all pointers are to device memory. Time is cut into pieces
 /// of 16 steps that are computed side by side, so that the product of 16 neighbouring a must be finite. Throws Error
 /// for sizes below 0 or beyond 2147483647.
@@ -18,5 +21,7 @@ void diagonal_scan_backward(const cpu::ScanSizes& sizes, const float* a, const f
 
 /// The kernel that either of them launches.
 LaunchShape diagonal_scan_kernel(const cpu::ScanSizes& sizes);
+/// Bytes that it moves through shared memory (shared_traffic.h).
+double diagonal_scan_traffic(const cpu::ScanSizes& sizes);
 
 }  // namespace zoo::gpu

@@ -29,5 +29,8 @@ bool selective_scan_has_room(const cpu::SelectiveScanSizes& sizes);
 /// The kernel that selective_scan_forward launches, and the one that selective_scan_backward does.
 LaunchShape selective_scan_forward_kernel(const cpu::SelectiveScanSizes& sizes);
 LaunchShape selective_scan_backward_kernel(const cpu::SelectiveScanSizes& sizes);
+/// Bytes that they move through shared memory (shared_traffic.h). Throw as the kernels do.
+double selective_scan_forward_traffic(const cpu::SelectiveScanSizes& sizes);
+double selective_scan_backward_traffic(const cpu::SelectiveScanSizes& sizes);
 
 }  // namespace zoo::gpu

@@ -21,5 +21,8 @@ void wkv_backward(const cpu::ScanSizes& sizes, const cpu::WkvInputs<float>& inpu
 /// The kernel that wkv_forward launches, and the one that wkv_backward does.
 LaunchShape wkv_forward_kernel(const cpu::ScanSizes& sizes);
 LaunchShape wkv_backward_kernel(const cpu::ScanSizes& sizes);
+/// Bytes that they move through shared memory (shared_traffic.h).
+double wkv_forward_traffic(const cpu::ScanSizes& sizes);
+double wkv_backward_traffic(const cpu::ScanSizes& sizes);
 
 }  // namespace zoo::gpu

@@ -148,22 +148,48 @@ LaunchShape shape_of(const char* kernel, const Extents& sizes, int rows, int col
           .shared_bytes = sizeof(float) * 2 * tile * pitch};
 }
 
+LaunchShape forward_shape(const Extents& sizes) {
+  return shape_of("l1_distance", sizes, sizes.queries, sizes.keys);
+}
+
+// Of queries, or of keys.
+LaunchShape backward_shape(const Extents& sizes, int rows) {
+  return shape_of("l1_distance_gradient", sizes, rows, sizes.d);
+}
+
+// What the blocks of a launch move in all rounds of 32 channels or rows, in bytes: two squares are written, and of
+// each term a thread reads a number of the one and in the other one of each of its rows.
+double traffic_of(const LaunchShape& shape, int terms) {
+  constexpr double written = 2.0 * tile * tile, read = 1.0 * warps * 32 * tile * (1 + rows_a_warp);
+  return sizeof(float) * static_cast<double>(shape.blocks) * blocks_of(terms, tile) * (written + read);
+}
+
 }  // namespace
 
 void l1_distance_forward(const cpu::DistanceSizes& sizes, const float* q, const float* k, float* distances,
                          Stream& stream) {
   const Extents extents = checked(sizes);
-  launch_shape(forward_kernel, shape_of("l1_distance", extents, extents.queries, extents.keys), stream, extents, q, k,
-               distances);
+  launch_shape(forward_kernel, forward_shape(extents), stream, extents, q, k, distances);
 }
 
 void l1_distance_backward(const cpu::DistanceSizes& sizes, const float* q, const float* k, const float* ddistances,
                           float* dq, float* dk, Stream& stream) {
   const Extents extents = checked(sizes);
-  launch_shape(backward_kernel, shape_of("l1_distance_gradient", extents, extents.queries, extents.d), stream, extents,
+  launch_shape(backward_kernel, backward_shape(extents, extents.queries), stream, extents,
                /*of_keys=*/false, q, k, ddistances, dq);
-  launch_shape(backward_kernel, shape_of("l1_distance_gradient", extents, extents.keys, extents.d), stream, extents,
+  launch_shape(backward_kernel, backward_shape(extents, extents.keys), stream, extents,
                /*of_keys=*/true, k, q, ddistances, dk);
+}
+
+double l1_distance_forward_traffic(const cpu::DistanceSizes& sizes) {
+  const Extents extents = checked(sizes);
+  return traffic_of(forward_shape(extents), extents.d);
+}
+
+double l1_distance_backward_traffic(const cpu::DistanceSizes& sizes) {
+  const Extents extents = checked(sizes);
+  return traffic_of(backward_shape(extents, extents.queries), extents.keys) +
+         traffic_of(backward_shape(extents, extents.keys), extents.queries);
 }
 
 }  // namespace zoo::gpu

@@ -12,4 +12,8 @@ void l1_distance_forward(const cpu::DistanceSizes& sizes, const float* q, const 
 void l1_distance_backward(const cpu::DistanceSizes& sizes, const float* q, const float* k, const float* ddistances,
                           float* dq, float* dk, Stream& stream);
 
+/// Bytes that they move through shared memory (shared_traffic.h).
+double l1_distance_forward_traffic(const cpu::DistanceSizes& sizes);
+double l1_distance_backward_traffic(const cpu::DistanceSizes& sizes);
+
 }  // namespace zoo::gpu

@@ -35,9 +35,9 @@ std::vector<LaunchShape> linear_recurrence_backward_kernels(const cpu::Recurrenc
 struct RecurrenceWanted {
   bool decay = false;
   bool step = false;
+  bool bonus = false;
 };
-/// Bytes that they move through shared memory (shared_traffic.h), in float32; 0, not counted, with a decay of each
-/// channel.
+/// Bytes that they move through shared memory (shared_traffic.h), in float32.
 double linear_recurrence_forward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay);
 double linear_recurrence_backward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay,
                                           const RecurrenceWanted& wanted);

@@ -73,14 +73,15 @@ double recurrence::outputs_traffic(const Extents& sizes) {
 
 double linear_recurrence_forward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay) {
   const Extents extents = checked(sizes, decay);
-  if (decay == cpu::RecurrenceDecay::channel_and_step) return 0;
+  if (decay == cpu::RecurrenceDecay::channel_and_step) return of_all_heads(extents, channel_forward_traffic(extents));
   return of_all_heads(extents, sums_traffic(extents) + outputs_traffic(extents));
 }
 
 double linear_recurrence_backward_traffic(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay,
                                           const RecurrenceWanted& wanted) {
   const Extents extents = checked(sizes, decay);
-  if (decay == cpu::RecurrenceDecay::channel_and_step) return 0;
+  if (decay == cpu::RecurrenceDecay::channel_and_step)
+    return of_all_heads(extents, channel_backward_traffic(extents, wanted));
   return of_all_heads(extents, sums_traffic(extents) + gradients_traffic(extents, wanted));
 }
 

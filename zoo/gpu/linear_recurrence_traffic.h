@@ -3,6 +3,7 @@
 // What the recurrence's kernels move through shared memory (shared_traffic.h), in floats, and the parts that the delta
 // rule's share. All warps of a block together, in one chunk.
 
+#include "zoo/gpu/linear_recurrence.h"
 #include "zoo/gpu/linear_recurrence_chunk.h"
 #include "zoo/gpu/shared_traffic.h"
 
@@ -53,5 +54,8 @@ inline double decay_gradients_traffic(int steps) {
 
 /// The kernel that reads y from the states (linear_recurrence_forward.cu), of one head.
 double outputs_traffic(const Extents& sizes);
+/// Of one head with a decay of each channel (linear_recurrence_channel_traffic.cu).
+double channel_forward_traffic(const Extents& sizes);
+double channel_backward_traffic(const Extents& sizes, const RecurrenceWanted& wanted);
 
 }  // namespace zoo::gpu::recurrence

@@ -191,6 +191,13 @@ void rms_norm_backward(const cpu::NormInput<float>& input, const float* grad,
   backward<false>(input, grad, gradients, scratch, stream);
 }
 
+double norm_backward_traffic(std::int64_t all_rows, std::int64_t columns) {
+  const int rows = extent("norm", "rows", all_rows), count = extent("norm", "count", columns);
+  // Each warp leaves two sums of its rows; of the columns that are there the first reads the others'.
+  const double written = 2.0 * threads * blocks_of(count, 32), read = 2.0 * (warps - 1) * count;
+  return sizeof(float) * blocks_of(rows, block_rows) * (written + read);
+}
+
 std::int64_t norm_backward_scratch(std::int64_t rows, std::int64_t count) {
   return 2 * rows + 2 * ((rows + block_rows - 1) / block_rows) * count;
 }

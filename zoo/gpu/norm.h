@@ -19,5 +19,8 @@ void layer_norm_backward(const cpu::NormInput<float>& input, const float* grad,
 void rms_norm_backward(const cpu::NormInput<float>& input, const float* grad,
                        const cpu::NormGradients<float>& gradients, float* scratch, Stream& stream);
 std::int64_t norm_backward_scratch(std::int64_t rows, std::int64_t count);
+/// Bytes that these sums move through shared memory (shared_traffic.h), nothing else does; none where neither weight's
+/// gradient nor bias's is wanted.
+double norm_backward_traffic(std::int64_t rows, std::int64_t count);
 
 }  // namespace zoo::gpu

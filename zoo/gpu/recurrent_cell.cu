@@ -242,6 +242,23 @@ LaunchShape shape_of(const char* kernel, const Extents& sizes, int gates) {
           .shared_bytes = sizeof(float) * depth * (static_cast<std::size_t>(gates) * pitch + rows)};
 }
 
+LaunchShape forward_shape(const Extents& sizes, int gates) {
+  return shape_of("recurrent_cell", sizes, gates);
+}
+
+LaunchShape backward_shape(const Extents& sizes) {
+  return shape_of("recurrent_cell_gradient", sizes, 1);
+}
+
+// What the products of all blocks move in a launch, in bytes: of each 32 terms a warp's rows and the weights, which are
+// written once, and a weight that each lane then multiplies by a number of each row.
+double products_traffic(const LaunchShape& shape, int terms, int gates) {
+  const double written = 1.0 * gates * depth * units + 1.0 * shape.threads * rows_a_warp;
+  const double read = 1.0 * shape.threads * gates * depth * (1 + rows_a_warp);
+  const double times = terms / depth + (terms % depth > 0 ? 1 : 0);
+  return sizeof(float) * static_cast<double>(shape.blocks) * times * (written + read);
+}
+
 // Calls body(cell) with a cell that is known when the kernel is compiled.
 template <typename Body>
 void with_cell(Cell cell, const Body& body) {
@@ -261,7 +278,7 @@ void recurrent_cell_forward(const cpu::CellSizes& sizes, const cpu::CellInputs<f
                             const cpu::CellOutputs<float>& outputs, Stream& stream) {
   const Extents extents = checked(sizes);
   with_cell(sizes.cell, [&](auto cell) {
-    const LaunchShape shape = shape_of("recurrent_cell", extents, gates_of<cell()>);
+    const LaunchShape shape = forward_shape(extents, gates_of<cell()>);
     for (int t = 0; t < extents.length; ++t)
       launch_shape(step_kernel<cell()>, shape, stream, extents, t, inputs.x, inputs.weight, inputs.bias, inputs.hidden,
                    inputs.carried, outputs.h, outputs.carried, outputs.kept);
@@ -273,12 +290,24 @@ void recurrent_cell_backward(const cpu::CellSizes& sizes, const cpu::CellInputs<
                              Stream& stream) {
   const Extents extents = checked(sizes);
   with_cell(sizes.cell, [&](auto cell) {
-    const LaunchShape shape = shape_of("recurrent_cell_gradient", extents, 1);
+    const LaunchShape shape = backward_shape(extents);
     for (int t = extents.length - 1; t >= -1; --t)
       launch_shape(step_back_kernel<cell()>, shape, stream, extents, t, inputs.weight, inputs.hidden, inputs.carried,
                    results.h, results.kept, results.dh, results.dcarried, into.x, into.gates, into.hidden,
                    into.carried);
   });
+}
+
+double recurrent_cell_forward_traffic(const cpu::CellSizes& sizes) {
+  const Extents extents = checked(sizes);
+  const auto gates = static_cast<int>(sizes.gates());
+  return extents.length * products_traffic(forward_shape(extents, gates), extents.width, gates);
+}
+
+double recurrent_cell_backward_traffic(const cpu::CellSizes& sizes) {
+  const Extents extents = checked(sizes);
+  // All gates' gradients are one row of terms. The last step has none behind it; the first state has the first step's.
+  return extents.length * products_traffic(backward_shape(extents), static_cast<int>(sizes.gates()) * extents.width, 1);
 }
 
 }  // namespace zoo::gpu

@@ -15,4 +15,8 @@ void recurrent_cell_backward(const cpu::CellSizes& sizes, const cpu::CellInputs<
                              const cpu::CellResults<float>& results, const cpu::CellGradients<float>& into,
                              Stream& stream);
 
+/// Bytes that they move through shared memory (shared_traffic.h).
+double recurrent_cell_forward_traffic(const cpu::CellSizes& sizes);
+double recurrent_cell_backward_traffic(const cpu::CellSizes& sizes);
+
 }  // namespace zoo::gpu

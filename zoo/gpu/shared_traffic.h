@@ -1,11 +1,12 @@
 #pragma once
 
-// What kernels move through shared memory, counted from their structure, kernel by kernel in the files *_traffic.cu:
-// every float that a lane reads or writes there, as often as the kernel's source does, so that a number that 32 lanes
-// read counts 32 times. A multiprocessor's shared memory serves a warp's 32 lanes with 4 bytes each in a cycle, where
-// their banks differ or their numbers are the same. Conflicts of banks, which take longer, are not counted, nor are the
-// addresses of matrices that fast_weights keeps there; what a compiler reads once and keeps in registers is. In float32
-// and TF32, whose tiles are alike: a float is taken apart into two TF32 numbers in registers.
+// What kernels move through shared memory, counted from their structure, kernel by kernel in the files *_traffic.cu, or
+// where that is a line or two behind the kernels themselves: every float that a lane reads or writes there, as often as
+// the kernel's source does, so that a number that 32 lanes read counts 32 times. A multiprocessor's shared memory
+// serves a warp's 32 lanes with 4 bytes each in a cycle, where their banks differ or their numbers are the same.
+// Conflicts of banks, which take longer, are not counted, nor are the addresses of matrices that fast_weights keeps
+// there; what a compiler reads once and keeps in registers is. In float32 and TF32, whose tiles are alike: a float is
+// taken apart into two TF32 numbers in registers.
 
 namespace zoo::gpu {
 

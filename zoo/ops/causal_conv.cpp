@@ -3,6 +3,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/gpu/causal_conv.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
@@ -70,6 +71,10 @@ class CausalConv final : public FusedOp {
       }
     });
     count_flops(2 * flops());
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic(
+          [&] { return gpu::causal_conv_backward_traffic(sizes_, widths_, gradients[0].defined()); });
+    }
     return gradients;
   }
 

@@ -3,6 +3,7 @@
 #include "zoo/core/error.h"
 #include "zoo/cpu/diagonal_scan.h"
 #include "zoo/gpu/diagonal_scan.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
@@ -30,6 +31,7 @@ class DiagonalScanOp final : public FusedOp {
         cpu::diagonal_scan_forward(sizes_, at(inputs[0]), at(inputs[1]), at(inputs[2]), at(h));
       }
     });
+    count_shared_traffic();
     return {h};
   }
 
@@ -47,6 +49,7 @@ class DiagonalScanOp final : public FusedOp {
         cpu::diagonal_scan_backward(sizes_, at(a), at(h), at(initial), at(dh), into);
       }
     });
+    count_shared_traffic();
     for (std::size_t i = 0; i < 3; ++i) {
       if (!executed.needs(i)) gradients[i] = {};
     }
@@ -64,6 +67,11 @@ class DiagonalScanOp final : public FusedOp {
   }
 
  private:
+  // Of either pass.
+  void count_shared_traffic() const {
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::diagonal_scan_traffic(sizes_); });
+  }
+
   cpu::ScanSizes sizes_;
 };
 

@@ -5,6 +5,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/gpu/diagonal_scan_selective.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/diagonal_scan.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
@@ -46,6 +47,10 @@ class SelectiveScanOp final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(2 * flops_of_a_product());  // B x, C h
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic(
+          [&] { return gpu::selective_scan_has_room(sizes_) ? gpu::selective_scan_forward_traffic(sizes_) : 0; });
+    }
     return {y, state};
   }
 
@@ -79,6 +84,10 @@ class SelectiveScanOp final : public FusedOp {
         },
         has_gpu_kernel());
     count_flops(4 * flops_of_a_product());  // dC, dB, dx and the gradient's own recurrence
+    if constexpr (gpu_built) {
+      gpu::model_shared_traffic(
+          [&] { return gpu::selective_scan_has_room(sizes_) ? gpu::selective_scan_backward_traffic(sizes_) : 0; });
+    }
     gradients[2] = sum(dA, 0);
     gradients[3] = sum(dB, 0);
     gradients[4] = sum(dC, 0);

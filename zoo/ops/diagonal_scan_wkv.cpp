@@ -2,6 +2,7 @@
 
 #include "zoo/core/error.h"
 #include "zoo/gpu/diagonal_scan_wkv.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/diagonal_scan.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
@@ -40,6 +41,7 @@ class WkvOp final : public FusedOp {
         cpu::wkv_forward(sizes_, pointers(at, inputs), to);
       }
     });
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::wkv_forward_traffic(sizes_); });
     return outputs;
   }
 
@@ -63,6 +65,7 @@ class WkvOp final : public FusedOp {
         cpu::wkv_backward(sizes_, pointers(at, executed.inputs), checkpoints, at(dy), dstate, into);
       }
     });
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::wkv_backward_traffic(sizes_); });
     gradients[2] = sum(dw, 0);
     gradients[3] = sum(du, 0);
     for (std::size_t i = 0; i < 7; ++i) {

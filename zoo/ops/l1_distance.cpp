@@ -2,6 +2,7 @@
 
 #include "zoo/core/error.h"
 #include "zoo/gpu/l1_distance.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/families.h"
 #include "zoo/ops/op_cases.h"
@@ -27,6 +28,7 @@ class L1Distance final : public FusedOp {
         cpu::l1_distance_forward(sizes_, at(q), at(k), at(distances));
       }
     });
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::l1_distance_forward_traffic(sizes_); });
     return {distances};
   }
 
@@ -41,6 +43,7 @@ class L1Distance final : public FusedOp {
         cpu::l1_distance_backward(sizes_, at(q), at(k), at(gradient), at(gradients[0]), at(gradients[1]));
       }
     });
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::l1_distance_backward_traffic(sizes_); });
     for (std::size_t i = 0; i < 2; ++i) {
       if (!executed.needs(i)) gradients[i] = {};
     }

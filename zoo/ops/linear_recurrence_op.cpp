@@ -120,8 +120,9 @@ Tensors RecurrenceOp::backward(const Executed& executed) {
   count_flops(4 * flops_of_a_product());  // dq, dk, dv and the gradient's own recurrence
   if constexpr (gpu_built) {
     gpu::model_shared_traffic([&] {
-      return gpu::linear_recurrence_backward_traffic(sizes_, decay_,
-                                                     {.decay = into.log_decay.defined(), .step = into.step.defined()});
+      return gpu::linear_recurrence_backward_traffic(
+          sizes_, decay_,
+          {.decay = into.log_decay.defined(), .step = into.step.defined(), .bonus = into.bonus.defined()});
     });
   }
   for (std::size_t i = 0; i < 2; ++i) gradients[i] = sum_parts(gradients[i], sizes_.parts);

@@ -1,6 +1,7 @@
 #include "zoo/cpu/norm.h"
 
 #include "zoo/gpu/norm.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/ops.h"
@@ -57,6 +58,12 @@ class Norm : public FusedOp {
         (centred_ ? cpu::layer_norm_backward<T> : cpu::rms_norm_backward<T>)(given, at(grad), gradients);
       }
     });
+    if constexpr (gpu_built) {
+      const Tensor& x = executed.inputs[0];
+      const std::int64_t count = x.dim(-1);
+      const bool sums = count > 0 && (grads[1].defined() || grads[2].defined());
+      gpu::model_shared_traffic([&] { return sums ? gpu::norm_backward_traffic(x.size() / count, count) : 0; });
+    }
     return grads;
   }
 

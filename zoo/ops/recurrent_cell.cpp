@@ -5,6 +5,7 @@
 #include "zoo/core/error.h"
 #include "zoo/core/flops.h"
 #include "zoo/gpu/recurrent_cell.h"
+#include "zoo/gpu/traffic_model.h"
 #include "zoo/ops/dispatch.h"
 #include "zoo/ops/op_cases.h"
 #include "zoo/ops/steps.h"
@@ -42,6 +43,7 @@ class RecurrentCell final : public FusedOp {
       }
     });
     count_flops(flops());
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::recurrent_cell_forward_traffic(sizes_); });
     return lstm() ? Tensors{h, carried} : Tensors{h};
   }
 
@@ -66,6 +68,7 @@ class RecurrentCell final : public FusedOp {
       }
     });
     count_flops(flops());
+    if constexpr (gpu_built) gpu::model_shared_traffic([&] { return gpu::recurrent_cell_backward_traffic(sizes_); });
     const Tensor rows = reshape(gates, {-1, gates.dim(2)});
     if (executed.needs(1)) gradients[1] = matmul(rows, hidden_before_each_step(executed), true, false);
     if (executed.needs(2)) gradients[2] = sum(rows, 0);

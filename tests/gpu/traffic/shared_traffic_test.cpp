@@ -1,46 +1,14 @@
-// What the functions *_traffic say that kernels move through shared memory is what they do there: counted on the host
-// executor, in kernels that are compiled without optimisation, access by access. In TF32, where each number that a
-// product needs is read once.
+// What the kernels of attention and fast_weights move through shared memory (traffic_testing.h).
 #include <cstddef>
 
-#include "counter.h"
-#include "gpu_testing.h"
+#include "traffic_testing.h"
 #include "zoo/gpu/attention.h"
-#include "zoo/gpu/delta_rule.h"
 #include "zoo/gpu/device_model.h"
 #include "zoo/gpu/fast_weights.h"
 #include "zoo/gpu/fast_weights_block.h"
-#include "zoo/gpu/linear_recurrence.h"
 
 namespace zoo::gpu {
 namespace {
-
-constexpr Precision precision = Precision::tf32;
-
-// Device memory with small numbers, given out piece by piece.
-class Memory {
- public:
-  explicit Memory(Stream& stream) : stream_(&stream) {}
-  float* take(std::int64_t count) {
-    const std::vector<float> values(static_cast<std::size_t>(count), -0.01F);
-    buffers_.push_back(to_device(std::span(values), *stream_));
-    return buffers_.back().data();
-  }
-
- private:
-  Stream* stream_;
-  std::vector<DeviceBuffer<float>> buffers_;
-};
-
-// What kernels do while run() gives them to a stream.
-template <typename Run>
-double counted(Stream& stream, const Run& run, std::vector<std::pair<std::size_t, std::size_t>> ignored = {}) {
-  stream.synchronize();
-  reset_shared_count(std::move(ignored));
-  run();
-  stream.synchronize();
-  return shared_count();
-}
 
 TEST(SharedTraffic, OfAttention) {
   // Whole tiles; some of the keys seen before, with a window, and heads that share theirs; several slices of columns;
@@ -73,7 +41,7 @@ TEST(SharedTraffic, OfAttention) {
                                             nullptr,
                                             nullptr};
     const cpu::AttentionOutputs<float> out = {memory.take(queries * sizes.dv), memory.take(queries)};
-    EXPECT_EQ(counted(stream, [&] { attention_forward(sizes, in, out, precision, stream); }),
+    EXPECT_EQ(counted(stream, [&] { attention_forward(sizes, in, out, tf32, stream); }),
               attention_forward_traffic(sizes))
         << sizes.d;
     const cpu::AttentionGradients<float> into = {memory.take(queries * sizes.d), memory.take(keys * sizes.d),
@@ -82,95 +50,10 @@ TEST(SharedTraffic, OfAttention) {
     float* delta = memory.take(queries);
     EXPECT_EQ(counted(stream,
                       [&] {
-                        attention_backward(sizes, in, {out.y, out.log_sum}, dy, into, delta, precision, stream);
+                        attention_backward(sizes, in, {out.y, out.log_sum}, dy, into, delta, tf32, stream);
                       }),
               attention_backward_traffic(sizes))
         << sizes.d;
-  }
-}
-
-TEST(SharedTraffic, OfLinearRecurrence) {
-  struct Case {
-    cpu::RecurrenceSizes sizes;
-    cpu::RecurrenceDecay decay;
-    bool steps;
-  };
-  const Case cases[] = {
-      {{.batch = 2, .length = 128, .heads = 2, .groups = 2, .dk = 64, .dv = 64}, cpu::RecurrenceDecay::none, false},
-      {{.batch = 1, .length = 70, .heads = 4, .groups = 2, .dk = 20, .dv = 72}, cpu::RecurrenceDecay::head, false},
-      {{.batch = 1, .length = 130, .heads = 2, .groups = 1, .dk = 80, .dv = 16},
-       cpu::RecurrenceDecay::head_and_step,
-       true},
-  };
-  for (const Case& each : cases) {
-    const cpu::RecurrenceSizes& sizes = each.sizes;
-    const cpu::RecurrenceDecay decay = each.decay;
-    const bool steps = each.steps;
-    Stream stream;
-    Memory memory(stream);
-    const std::int64_t rows = sizes.batch * sizes.length, heads = rows * sizes.heads;
-    const std::int64_t keys = rows * sizes.groups * sizes.dk, values = heads * sizes.dv;
-    const std::int64_t state = sizes.batch * sizes.heads * sizes.dk * sizes.dv;
-    const bool decays = decay != cpu::RecurrenceDecay::none;
-    cpu::RecurrenceInputs<float> in = {};
-    in.q = memory.take(keys);
-    in.k = memory.take(keys);
-    in.v = memory.take(values);
-    in.initial = memory.take(state);
-    if (decays) in.log_decay = memory.take(heads);
-    if (steps) in.step = memory.take(heads);
-    if (steps) in.skip = memory.take(sizes.heads);
-    in.decay = decay;
-    const std::int64_t checkpoints = linear_recurrence_checkpoints(sizes, decay);
-    const cpu::RecurrenceOutputs<float> out = {memory.take(values), memory.take(state), memory.take(checkpoints)};
-    EXPECT_EQ(counted(stream, [&] { linear_recurrence_forward(sizes, in, out, precision, stream); }),
-              linear_recurrence_forward_traffic(sizes, decay))
-        << sizes.length;
-    cpu::RecurrenceGradients<float> into = {};
-    into.q = memory.take(keys);
-    into.k = memory.take(keys);
-    into.v = memory.take(values);
-    into.initial = memory.take(state);
-    if (decays) into.log_decay = memory.take(heads);
-    if (steps) into.step = memory.take(heads);
-    if (steps) into.skip = memory.take(sizes.batch * sizes.heads);
-    const cpu::RecurrenceOutputs<const float> dout = {memory.take(values), memory.take(state), out.checkpoints};
-    float* scratch = memory.take(checkpoints);
-    EXPECT_EQ(counted(stream, [&] { linear_recurrence_backward(sizes, in, dout, into, scratch, precision, stream); }),
-              linear_recurrence_backward_traffic(sizes, decay, {.decay = decays, .step = steps}))
-        << sizes.length;
-  }
-}
-
-TEST(SharedTraffic, OfDeltaRule) {
-  const cpu::DeltaRuleSizes cases[] = {{.batch = 2, .length = 128, .heads = 2, .dk = 64, .dv = 64},
-                                       {.batch = 1, .length = 70, .heads = 1, .dk = 72, .dv = 20},
-                                       {.batch = 1, .length = 9, .heads = 2, .dk = 5, .dv = 70}};
-  for (const cpu::DeltaRuleSizes& sizes : cases) {
-    const bool decays = sizes.length != 128, last = sizes.length == 9;
-    Stream stream;
-    Memory memory(stream);
-    const std::int64_t heads = sizes.batch * sizes.length * sizes.heads;
-    const std::int64_t keys = heads * sizes.dk, values = heads * sizes.dv;
-    const std::int64_t state = sizes.batch * sizes.heads * sizes.dk * sizes.dv;
-    const cpu::DeltaRuleInputs<float> in = {memory.take(keys),   memory.take(keys),
-                                            memory.take(values), memory.take(heads),
-                                            memory.take(state),  decays ? memory.take(heads) : nullptr};
-    float* checkpoints = memory.take(delta_rule_checkpoints(sizes));
-    const cpu::DeltaRuleOutputs<float> out = {memory.take(values), memory.take(state)};
-    float* workspace = memory.take(delta_rule_forward_workspace(sizes));
-    EXPECT_EQ(counted(stream, [&] { delta_rule_forward(sizes, in, out, checkpoints, workspace, precision, stream); }),
-              delta_rule_forward_traffic(sizes))
-        << sizes.length;
-    const cpu::DeltaRuleGradients<float> into = {memory.take(keys),   memory.take(keys),
-                                                 memory.take(values), memory.take(heads),
-                                                 memory.take(state),  decays ? memory.take(heads) : nullptr};
-    const cpu::DeltaRuleOutputs<const float> dout = {memory.take(values), last ? memory.take(state) : nullptr};
-    float* backward = memory.take(delta_rule_backward_workspace(sizes));
-    EXPECT_EQ(
-        counted(stream, [&] { delta_rule_backward(sizes, in, dout, checkpoints, into, backward, precision, stream); }),
-        delta_rule_backward_traffic(sizes, decays, last))
-        << sizes.length;
   }
 }
 
@@ -203,7 +86,7 @@ void expect_fast_weights(const cpu::FastWeightsSizes& sizes) {
   const cpu::FastWeightsOutputs<float> out = {memory.take(tokens * d), maps(), checkpoints};
   float* workspace = memory.take(fast_weights_forward_workspace(sizes));
   EXPECT_EQ(counted(
-                stream, [&] { fast_weights_forward(sizes, in, out, workspace, precision, stream); }, addresses()),
+                stream, [&] { fast_weights_forward(sizes, in, out, workspace, tf32, stream); }, addresses()),
             fast_weights_forward_traffic(sizes, true));
   const cpu::FastWeightsGradients<float> into = {memory.take(tokens * d),
                                                  memory.take(tokens * d),
@@ -218,7 +101,7 @@ void expect_fast_weights(const cpu::FastWeightsSizes& sizes) {
   float* backward = memory.take(fast_weights_backward_workspace(sizes));
   EXPECT_EQ(
       counted(
-          stream, [&] { fast_weights_backward(sizes, in, checkpoints, dz, behind, into, backward, precision, stream); },
+          stream, [&] { fast_weights_backward(sizes, in, checkpoints, dz, behind, into, backward, tf32, stream); },
           addresses()),
       fast_weights_backward_traffic(sizes));
 }
