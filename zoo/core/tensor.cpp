@@ -281,18 +281,17 @@ Tensor Tensor::to(DType dtype) const {
 }
 
 Tensor Tensor::rounded() const {
-  if (!on_gpu() || dtype_ != DType::f32) {
-    throw Error("only f32 on the device gpu is rounded to bf16, not {} {}", dtype_name(dtype_), shape_.str());
+  if (!on_gpu() || dtype_ != DType::f32 || !fills_memory()) {
+    throw Error("only whole tensors of f32 on the device gpu are rounded to bf16, not this one of {} {}",
+                dtype_name(dtype_), shape_.str());
   }
+  std::weak_ptr<void>& known = std::get_deleter<Block>(buffer_)->rounded;
   Tensor result = *this;
   result.dtype_ = DType::bf16;
-  result.offset_ = 0;
-  auto* block = fills_memory() ? std::get_deleter<Block>(buffer_) : nullptr;
-  if (block != nullptr) result.buffer_ = block->rounded.lock();
-  if (block == nullptr || result.buffer_ == nullptr) {
-    result.buffer_ = empty(shape_, DType::bf16).buffer_;
+  result.buffer_ = known.lock();
+  if (result.buffer_ == nullptr) {
+    known = result.buffer_ = empty(shape_, DType::bf16).buffer_;
     accelerator().to_bfloat16(result.address(), address(), size_);
-    if (block != nullptr) block->rounded = result.buffer_;
   }
   return result;
 }

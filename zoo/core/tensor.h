@@ -119,8 +119,8 @@ class Tensor {
   /// The values in another dtype, off the tape (ops::cast is its differentiable form).
   Tensor to(DType dtype) const;
 
-  /// f32 rounded to bf16, to nearest and ties to even, with its place on the tape: on a GPU, where nobody waits.
-  /// Tensors that are all of the same memory (fills_memory) share the result for as long as there is one.
+  /// f32 rounded to bf16, ties to even, with its place on the tape: on a GPU, where nobody waits. Throws Error unless
+  /// it fills its memory; tensors that fill the same share the result for as long as there is one.
   Tensor rounded() const;
   /// bf16 as f32 again, with its place on the tape.
   Tensor widened() const;
