@@ -122,6 +122,21 @@ TEST(ReportSummary, CellsThatAreNotFinishedAreMarked) {
   EXPECT_EQ(only_result(summarise(runs)).learning_rate, 1e-3);
 }
 
+TEST(ReportSummary, TheNumberOfSeedsIsSaidToBeTheMostWhereSomeHaveFewer) {
+  Runs runs = {RunBuilder{.layer = "mamba", .seed = 0}.build()};
+  EXPECT_EQ(estimates_sentence(summarise(runs).tables), "");
+  runs.push_back(RunBuilder{.layer = "mamba", .seed = 1}.build());
+  EXPECT_EQ(estimates_sentence(summarise(runs).tables), "mean and 95% interval over 2 seeds");
+  runs.push_back(RunBuilder{.layer = "gla", .seed = 0}.build());
+  EXPECT_EQ(estimates_sentence(summarise(runs).tables), "mean and 95% interval over up to 2 seeds");
+  EXPECT_THAT(format_table(summarise(runs)), HasSubstr("Test accuracy, mean and 95% interval over up to 2 seeds;"));
+  EXPECT_THAT(report_html(runs, summarise(runs), "", [](const std::string&) {}),
+              HasSubstr("as mean and 95% interval over up to 2 seeds"));
+  // In a table of its own: the text has one line for all tables.
+  runs.back().spec.setting["epochs"] = 9;
+  EXPECT_EQ(estimates_sentence(summarise(runs).tables), "mean and 95% interval over up to 2 seeds");
+}
+
 TEST(ReportSummary, DifferentSettingsAreNeverInOneTable) {
   RunBuilder other{.layer = "base_conv"};
   other.setting["epochs"] = 64;

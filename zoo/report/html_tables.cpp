@@ -56,12 +56,13 @@ std::string parameters_text(const Row& row) {
 }  // namespace
 
 std::string html_results(std::span<const Run> runs, const Table& table, const Styles& styles) {
-  std::string seeds = table.seeds > 1 ? fmt::format(" as mean and 95% interval over {} seeds", table.seeds) : "";
+  std::string estimates = estimates_sentence({&table, 1});
+  if (!estimates.empty()) estimates = " as " + estimates;
   std::string text =
       table_caption(fmt::format("Test accuracy{}, {}the state that the model carries after the last token (all blocks, "
                                 "batch 1), and the learning "
                                 "rate that was best on the validation split. Everything but the layer is the same.{}",
-                                seeds, table.regression ? "the mean squared error (mse), " : "",
+                                estimates, table.regression ? "the mean squared error (mse), " : "",
                                 table.regression ? " " + tolerance_sentence() : ""));
   text += "<thead><tr><th scope=\"col\">Layer</th><th scope=\"col\" class=\"number\">d_model</th>";
   for (const Column& column : table.columns) text += "<th scope=\"col\">" + escape_html(column.label) + "</th>";

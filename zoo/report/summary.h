@@ -65,6 +65,7 @@ struct Table {
   std::vector<Row> rows;          ///< by subject, then by width
   std::vector<std::size_t> runs;  ///< every run of this setting, by index, whatever its status
   int seeds = 0;                  ///< the most that a result has
+  bool fewer_seeds = false;       ///< some result has fewer than that
   bool regression = false;        ///< the answers are numbers: see is_regression()
 };
 
@@ -80,5 +81,8 @@ struct Summary {
 /// counts with its accuracies as evaluated, and with 0 where it has none. The accuracy of a mixture is the mean over
 /// its test examples.
 Summary summarise(std::span<const Run> runs);
+
+/// "mean and 95% interval over 3 seeds", "... over up to 3 seeds" where some result has fewer; "" where none has two.
+std::string estimates_sentence(std::span<const Table> tables);
 
 }  // namespace zoo::report

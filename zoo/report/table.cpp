@@ -86,8 +86,7 @@ std::string format_table(const Summary& summary, std::size_t width) {
     }
   }
   text += "\nTest accuracy";
-  const int seeds = std::ranges::max(summary.tables, {}, &Table::seeds).seeds;
-  if (seeds > 1) text += fmt::format(", mean and 95% interval over {} seeds", seeds);
+  if (const std::string estimates = estimates_sentence(summary.tables); !estimates.empty()) text += ", " + estimates;
   text += "; learning rate chosen on the validation split.\n";
   if (std::ranges::any_of(summary.tables, &Table::regression)) text += regression_note(summary);
   if (diverged) text += "† the loss of a seed became NaN or infinite; it counts as it was evaluated, else as 0.\n";
