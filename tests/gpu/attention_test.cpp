@@ -5,6 +5,7 @@
 
 #include "gpu_testing.h"
 #include "numbers.h"
+#include "zoo/gpu/device_model.h"
 
 namespace zoo::gpu {
 namespace {
@@ -281,6 +282,20 @@ TEST(AttentionLaunch, BlocksAreAsLargeAsSharedMemoryAllows) {
   const Tensors<float> tensors = random_tensors(narrow, false);
   EXPECT_LT(errors_of(on_device(narrow, tensors, Precision::float32), plain(narrow, tensors)).value(), 2e-6);
   emulate_device(usual);
+}
+
+TEST(AttentionLaunch, OneLargeBlockIsBetterThanTwoWithFewerWarpsTogether) {
+  const auto threads = [](std::int64_t d, const Device& model) {
+    const ModelledDevice like(model);
+    const LaunchShape shape =
+        attention_backward_kernels(sizes_of({"", 100, 100, 1, 1, d, d, 0, 0, false}), Precision::float32)[1];
+    return std::pair(shape.threads, resident_blocks(shape));
+  };
+  // 32 rows of 2 (d + 4) floats, and for each warp 16 rows more and 16 of 36.
+  EXPECT_EQ(threads(128, h100()), std::pair(128U, 2U));
+  EXPECT_EQ(threads(192, h100()), std::pair(64U, 2U));   // two of two warps are as many as one of four
+  EXPECT_EQ(threads(256, h100()), std::pair(128U, 1U));  // two of one would fit beside each other
+  EXPECT_EQ(threads(256, a100()), std::pair(64U, 1U));
 }
 
 TEST(AttentionLaunch, RefusesWhatItDoesNotCompute) {

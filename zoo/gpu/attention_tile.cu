@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <optional>
 
 #include "zoo/gpu/attention_tile.h"
 #include "zoo/gpu/extent.h"
@@ -55,15 +56,17 @@ LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int 
                        .threads = static_cast<unsigned>(warps) * 32,
                        .shared_bytes = floats * sizeof(float)};
   };
-  const auto fits = [&](const LaunchShape& shape) { return shape.shared_bytes <= limits.shared_bytes_per_block; };
-  const int useful = std::clamp(blocks_of(rows, tile_rows), 1, most_warps);
-  for (int warps = useful; warps > 0; --warps) {
-    const LaunchShape shape = with_warps(warps);
-    if (fits(shape) && resident_blocks(shape) >= 2) return shape;
-  }
-  for (int warps = useful; warps > 0; --warps) {
-    if (const LaunchShape shape = with_warps(warps); fits(shape)) return shape;
-  }
+  const auto largest = [&](unsigned resident) -> std::optional<LaunchShape> {
+    for (int warps = std::clamp(blocks_of(rows, tile_rows), 1, most_warps); warps > 0; --warps) {
+      const LaunchShape shape = with_warps(warps);
+      if (shape.shared_bytes <= limits.shared_bytes_per_block && resident_blocks(shape) >= resident) return shape;
+    }
+    return std::nullopt;
+  };
+  const std::optional<LaunchShape> alone = largest(1);
+  const std::optional<LaunchShape> beside = largest(2);
+  if (beside && beside->threads * resident_blocks(*beside) >= alone->threads) return *beside;
+  if (alone) return *alone;
   throw Error(
       "{} on {}: a block of 16 rows needs {} bytes of shared memory for heads this wide, of which it can have {}; use "
       "more heads of fewer columns",

@@ -101,8 +101,9 @@ __host__ __device__ constexpr int pitch_of(int width) {
 
 /// The launch of a kernel whose blocks own `rows` rows of each of `heads` heads together, in `slices` slices of
 /// columns, and share `floats_a_row` for each row that they own and `floats_besides`. A block has as many warps as
-/// leave room for two blocks in a multiprocessor, which hide each other's waits, if any do; else as many as fit. Throws
-/// Error when one warp does not fit.
+/// leave room for two blocks in a multiprocessor, which hide each other's waits; but where one block alone has more
+/// warps than these together, that one: with fewer rows to a block, all keys are read more often. Throws Error when one
+/// warp does not fit.
 LaunchShape choose_shape(const char* kernel, int rows, std::uint64_t heads, int slices, int floats_a_row,
                          int floats_besides);
 
