@@ -29,22 +29,18 @@ struct Inputs {
   const float* dstates;  // the gradients of those after each chunk
 };
 
-// One chunk of one head, and its rows.
-struct Place {
-  ChunkOfHead of;
-  int first;
+// The chunk of a block, and its rows.
+struct Place : ChunkOfHead {
+  __device__ explicit Place(const Extents& sizes) : ChunkOfHead(chunk_of_block(sizes)) {}
 
-  __device__ std::ptrdiff_t row(const Extents& sizes, int t) const {
-    return (static_cast<std::ptrdiff_t>(of.sequence) * sizes.length + first + t) * sizes.heads + of.head;
-  }
   __device__ Rows keys(const Extents& sizes, const float* tensor, int i0) const {
-    return sizes.steps(tensor, of.sequence, first, sizes.heads, of.head, sizes.dk, i0);
+    return sizes.steps(tensor, sequence, first_step(), sizes.heads, head, sizes.dk, i0);
   }
   __device__ Rows values(const Extents& sizes, const float* tensor, int j0) const {
-    return sizes.steps(tensor, of.sequence, first, sizes.heads, of.head, sizes.dv, j0);
+    return sizes.steps(tensor, sequence, first_step(), sizes.heads, head, sizes.dv, j0);
   }
   __device__ Rows state(const Extents& sizes, const float* states, int i0, int j0) const {
-    return sizes.state(states, of.own_chunk, of.sequence, of.head, i0, j0);
+    return sizes.state(states, own_chunk, sequence, head, i0, j0);
   }
 };
 
@@ -100,7 +96,7 @@ __device__ __forceinline__ void fill_pairs(const Extents& sizes, const Place& at
   add_pairs<Format>(gradients, sizes.dv, shared,
                     [&](int j0) { load(shared.a, at.values(sizes, in.de, j0), shared.b, at.values(sizes, in.u, j0)); });
   for_pairs([&](int t, int s, int place, int tile, int i) {
-    if (t == s && at.first + t < sizes.length) dbeta[at.row(sizes, t)] = gradients[tile].values[i];
+    if (t == s && at.first_step() + t < sizes.length) dbeta[at.step(sizes, t)] = gradients[tile].values[i];
     const float factor = shared.factors.between[place];
     const bool before = factor > 0 && s < t;
     const float rates = shared.factors.step[t] * shared.factors.step[s];
@@ -139,7 +135,7 @@ template <typename Format>
 __device__ __forceinline__ void store_keys(TileC (&sums)[tiles], const Extents& sizes, const Place& at, int i0,
                                            float* __restrict__ into) {
   for_elements(sums, own_row(), [&](int t, int i, float sum) {
-    if (at.first + t < sizes.length && i0 + i < sizes.dk) into[at.row(sizes, t) * sizes.dk + i0 + i] = sum;
+    if (at.first_step() + t < sizes.length && i0 + i < sizes.dk) into[at.step(sizes, t) * sizes.dk + i0 + i] = sum;
   });
 }
 
@@ -195,14 +191,11 @@ __global__ void __launch_bounds__(threads, 2)
                      float* __restrict__ dq, float* __restrict__ dk, float* __restrict__ dbeta,
                      float* __restrict__ dlog_decay) {
   auto& shared = *shared_memory<BackwardShared>();
-  const int block = static_cast<int>(blockIdx.x);
-  Place at = {};
-  at.of = {block / sizes.chunks() / sizes.heads, block / sizes.chunks() % sizes.heads, block % sizes.chunks()};
-  at.first = at.of.own_chunk * chunk;
-  fill(sizes, log_decay, beta, at.of.sequence, at.of.head, at.first, shared.factors);
+  const Place at(sizes);
+  fill(sizes, log_decay, beta, at.sequence, at.head, at.first_step(), shared.factors);
   fill_pairs<Format>(sizes, at, in, shared, dbeta);
   key_gradients<Format>(sizes, at, in, shared, dq, dk);
-  if (dlog_decay != nullptr) decay_gradients(sizes, at.of, in.states, in.dstates, shared, dlog_decay);
+  if (dlog_decay != nullptr) decay_gradients(sizes, at, in.states, in.dstates, shared, dlog_decay);
 }
 
 LaunchShape gradients_shape(const Extents& sizes) {

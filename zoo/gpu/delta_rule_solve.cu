@@ -59,24 +59,20 @@ __global__ void __launch_bounds__(threads, 2)
                  float* __restrict__ solved_values, float* __restrict__ solved_keys) {
   auto& shared = *shared_memory<SolveShared>();
   Factors& factors = shared.factors;
-  const int block = static_cast<int>(blockIdx.x);
-  const int first = block % sizes.chunks() * chunk;
-  const int head = block / sizes.chunks() % sizes.heads;
-  const int sequence = block / sizes.chunks() / sizes.heads;
+  const ChunkOfHead at = chunk_of_block(sizes);
+  const int first = at.first_step();
   const int t0 = own_row();
   const auto steps = [&](const float* tensor, int width, int column) {
-    return sizes.steps(tensor, sequence, first, sizes.heads, head, width, column);
+    return sizes.steps(tensor, at.sequence, first, sizes.heads, at.head, width, column);
   };
   const auto store = [&](float* tensor, int width, int column, TileC(&sums)[tiles]) {
     for_elements(sums, t0, [&](int t, int j, float sum) {
       if (first + t >= sizes.length || column + j >= width) return;
-      const std::ptrdiff_t row =
-          (static_cast<std::ptrdiff_t>(sequence) * sizes.length + first + t) * sizes.heads + head;
-      tensor[row * width + column + j] = sum;
+      tensor[at.step(sizes, t) * width + column + j] = sum;
     });
   };
 
-  fill(sizes, log_decay, beta, sequence, head, first, factors);
+  fill(sizes, log_decay, beta, at.sequence, at.head, first, factors);
   TileC pairs[tiles];
   TileC scores[tiles];
   for (int i0 = 0; i0 < sizes.dk; i0 += chunk) {

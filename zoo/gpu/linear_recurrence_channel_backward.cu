@@ -18,26 +18,7 @@ struct BackwardShared {
   float bonus[sub_chunks][chunk];  // the bonus's gradient, of each sub-chunk
 };
 
-// One chunk of one head, what is read, and what is written.
-struct Place {
-  int sequence, head, own_chunk, first;
-
-  __device__ explicit Place(const Extents& sizes) {
-    const int block = static_cast<int>(blockIdx.x);
-    own_chunk = block % sizes.chunks();
-    head = block / sizes.chunks() % sizes.heads;
-    sequence = block / sizes.chunks() / sizes.heads;
-    first = own_chunk * chunk;
-  }
-  __device__ std::ptrdiff_t of_head(const Extents& sizes) const {
-    return own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head;
-  }
-  // A step of a tensor [B,T,H,width].
-  __device__ std::ptrdiff_t row(const Extents& sizes, int t, int width) const {
-    return ((static_cast<std::ptrdiff_t>(sequence) * sizes.length + first + t) * sizes.heads + head) * width;
-  }
-};
-
+// What is read and what is written.
 struct Inputs {
   const float* q;
   const float* k;
@@ -60,14 +41,14 @@ struct Outputs {
 struct Kernel {
   const Extents& sizes;
   const Inputs& in;
-  const Place& at;
+  const ChunkOfHead& at;
   BackwardShared& shared;
 
   __device__ Rows keys(const float* tensor, int i0) const {
-    return sizes.steps(tensor, at.sequence, at.first, sizes.groups, sizes.group_of(at.head), sizes.dk, i0);
+    return sizes.steps(tensor, at.sequence, at.first_step(), sizes.groups, sizes.group_of(at.head), sizes.dk, i0);
   }
   __device__ Rows values(const float* tensor, int j0) const {
-    return sizes.steps(tensor, at.sequence, at.first, sizes.heads, at.head, sizes.dv, j0);
+    return sizes.steps(tensor, at.sequence, at.first_step(), sizes.heads, at.head, sizes.dv, j0);
   }
   __device__ Rows state(const float* tensor, int i0, int j0) const {
     return sizes.state(tensor, at.own_chunk, at.sequence, at.head, i0, j0);
@@ -76,7 +57,7 @@ struct Kernel {
     return in.bonus == nullptr ? nullptr : in.bonus + static_cast<std::ptrdiff_t>(at.head) * sizes.dk + i0;
   }
   __device__ void load_channels(int i0) const {
-    load(shared.decays.step, log_decays(sizes, in.log_decay, at.sequence, at.first, at.head, i0));
+    load(shared.decays.step, log_decays(sizes, in.log_decay, at.sequence, at.first_step(), at.head, i0));
     load(shared.a, keys(in.q, i0), shared.b, keys(in.k, i0));
     exponentiate(shared.decays);
     __syncthreads();
@@ -90,8 +71,8 @@ struct Kernel {
     // Each lane adds to what it has written itself.
     const auto store = [&](TileC(&sums)[tiles], int j0, bool set) {
       for_elements(sums, s0, [&](int s, int j, float sum) {
-        if (at.first + s >= sizes.length || j0 + j >= sizes.dv) return;
-        float& gradient = into[at.row(sizes, s, sizes.dv) + j0 + j];
+        if (at.first_step() + s >= sizes.length || j0 + j >= sizes.dv) return;
+        float& gradient = into[at.step(sizes, s) * sizes.dv + j0 + j];
         gradient = set ? sum : gradient + sum;
       });
     };
@@ -198,7 +179,7 @@ struct Kernel {
   __device__ void flow_through_chunk(int i0) const {
     const int lane = static_cast<int>(threadIdx.x) % 32;
     for (int i = static_cast<int>(threadIdx.x) / 32; i < min(chunk, sizes.dk - i0); i += threads / 32) {
-      const std::ptrdiff_t row = at.of_head(sizes) * sizes.cells() + static_cast<std::ptrdiff_t>(i0 + i) * sizes.dv;
+      const std::ptrdiff_t row = at.index(sizes) * sizes.cells() + static_cast<std::ptrdiff_t>(i0 + i) * sizes.dv;
       float sum = 0;
       for (int j = lane; j < sizes.dv; j += 32) sum = fmaf(in.states[row + j], in.dstates[row + j], sum);
       sum = warp_sum(sum);
@@ -224,7 +205,7 @@ struct Kernel {
   __device__ void within_sub_chunk(int i0, int channel, int sub, const Outputs& out) const {
     const bool before = in.bonus != nullptr;
     const int begin = sub * sub_chunk;
-    const int count = min(sub_chunk, sizes.length - at.first - begin);
+    const int count = min(sub_chunk, sizes.length - at.first_step() - begin);
     shared.bonus[sub][channel] = 0;
     if (count <= 0) return;
     const Rows queries = keys(in.q, i0 + channel);
@@ -265,7 +246,7 @@ struct Kernel {
         if (before) decayed[s] = s == t ? 1.0F : decayed[s] * decay;
       }
       dbonus = fmaf(weights[t * pitch + t], query * own_keys.origin[(begin + t) * own_keys.stride], dbonus);
-      out.q[at.row(sizes, begin + t, sizes.dk) + i0 + channel] = sum;
+      out.q[at.step(sizes, begin + t) * sizes.dk + i0 + channel] = sum;
     }
     shared.bonus[sub][channel] = dbonus;
     float to_end = 1;
@@ -273,12 +254,12 @@ struct Kernel {
       const float leaving = to_end * awaited[s * pitch];
       to_end *= decays[s * pitch];
       decayed[s] = key[s] * leaving;
-      if (s < count) out.k[at.row(sizes, begin + s, sizes.dk) + i0 + channel] = dkey[s] + leaving;
+      if (s < count) out.k[at.step(sizes, begin + s) * sizes.dk + i0 + channel] = dkey[s] + leaving;
     }
     if (out.log_decay == nullptr) return;
     float earlier = passing(sub, channel);
     for (int s = 0; s < sub_chunk; ++s) {
-      if (s < count) out.log_decay[at.row(sizes, begin + s, sizes.dk) + i0 + channel] = flow[s] + earlier;
+      if (s < count) out.log_decay[at.step(sizes, begin + s) * sizes.dk + i0 + channel] = flow[s] + earlier;
       earlier += decayed[s];
     }
   }
@@ -288,7 +269,7 @@ struct Kernel {
 template <typename Format>
 __global__ void __launch_bounds__(threads, 2) gradients_kernel(Extents sizes, Inputs in, Outputs out) {
   auto& shared = *shared_memory<BackwardShared>();
-  const Place at(sizes);
+  const ChunkOfHead at = chunk_of_block(sizes);
   const Kernel kernel = {sizes, in, at, shared};
   kernel.template value_gradients<Format>(out.v);
   kernel.template score_gradients<Format>();
@@ -305,7 +286,7 @@ __global__ void __launch_bounds__(threads, 2) gradients_kernel(Extents sizes, In
     if (const int i = static_cast<int>(threadIdx.x); i < width) {
       float sum = 0;
       for (const auto& of_sub_chunk : shared.bonus) sum += of_sub_chunk[i];
-      out.bonus[at.of_head(sizes) * sizes.dk + i0 + i] = sum;
+      out.bonus[at.index(sizes) * sizes.dk + i0 + i] = sum;
     }
   }
 }

@@ -16,32 +16,27 @@ __global__ void __launch_bounds__(threads)
     sums_kernel(Extents sizes, bool to_end, bool before, const float* __restrict__ a, const float* __restrict__ b,
                 const float* __restrict__ log_decay, float* __restrict__ states, float* __restrict__ wholes) {
   auto& shared = *shared_memory<SumsShared>();
-  const int block = static_cast<int>(blockIdx.x);
-  const int own_chunk = block % sizes.chunks();
-  const int head = block / sizes.chunks() % sizes.heads;
-  const int sequence = block / sizes.chunks() / sizes.heads;
-  const int first = own_chunk * chunk;
+  const ChunkOfHead at = chunk_of_block(sizes);
+  const int first = at.first_step();
   const int slices = blocks_of(sizes.dv, chunk);
   const int i0 = static_cast<int>(blockIdx.y) / slices * chunk;
   const int j0 = static_cast<int>(blockIdx.y) % slices * chunk;
   const int rows = min(chunk, sizes.dk - i0);
   const int columns = min(chunk, sizes.dv - j0);
-  const std::ptrdiff_t of_head =
-      own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head;
 
-  begin_copy(shared.logs, pitch, chunk, log_decays(sizes, log_decay, sequence, first, head, i0));
-  load(shared.a, sizes.steps(a, sequence, first, sizes.groups, sizes.group_of(head), sizes.dk, i0), shared.b,
-       sizes.steps(b, sequence, first, sizes.heads, head, sizes.dv, j0));
+  begin_copy(shared.logs, pitch, chunk, log_decays(sizes, log_decay, at.sequence, first, at.head, i0));
+  load(shared.a, sizes.steps(a, at.sequence, first, sizes.groups, sizes.group_of(at.head), sizes.dk, i0), shared.b,
+       sizes.steps(b, at.sequence, first, sizes.heads, at.head, sizes.dv, j0));
   if (const int i = static_cast<int>(threadIdx.x); i < chunk) {
     // Each factor is the exponential of a sum over the steps between.
     float sum = 0;
     for (int n = 0; n < chunk; ++n) {
-      const int at = (to_end ? chunk - 1 - n : n) * pitch + i;
-      const float updated = sum + shared.logs[at];
-      shared.a[at] *= expf(to_end || before ? sum : updated);
+      const int own = (to_end ? chunk - 1 - n : n) * pitch + i;
+      const float updated = sum + shared.logs[own];
+      shared.a[own] *= expf(to_end || before ? sum : updated);
       sum = updated;
     }
-    if (wholes != nullptr && j0 == 0 && i < rows) wholes[of_head * sizes.dk + i0 + i] = expf(sum);
+    if (wholes != nullptr && j0 == 0 && i < rows) wholes[at.index(sizes) * sizes.dk + i0 + i] = expf(sum);
   }
   __syncthreads();
   if (own_row() >= rows) return;
@@ -50,7 +45,7 @@ __global__ void __launch_bounds__(threads)
       sums, 0, min(chunk, sizes.length - first), columns,
       [&](int i, int t) { return shared.a[t * pitch + own_row() + i]; },
       [&](int t, int j) { return shared.b[t * pitch + j]; });
-  float* into = states + of_head * sizes.cells() + static_cast<std::ptrdiff_t>(i0) * sizes.dv + j0;
+  float* into = states + at.index(sizes) * sizes.cells() + static_cast<std::ptrdiff_t>(i0) * sizes.dv + j0;
   for_elements(sums, own_row(), [&](int i, int j, float sum) {
     if (i < rows && j < columns) into[static_cast<std::ptrdiff_t>(i) * sizes.dv + j] = sum;
   });
@@ -71,12 +66,9 @@ __global__ void __launch_bounds__(threads)
                    const float* __restrict__ states, float* __restrict__ y) {
   auto& shared = *shared_memory<ForwardShared>();
   ChannelDecays& decays = shared.decays;
-  const int block = static_cast<int>(blockIdx.x);
-  const int own_chunk = block % sizes.chunks();
-  const int head = block / sizes.chunks() % sizes.heads;
-  const int sequence = block / sizes.chunks() / sizes.heads;
-  const int group = sizes.group_of(head);
-  const int first = own_chunk * chunk;
+  const ChunkOfHead at = chunk_of_block(sizes);
+  const int group = sizes.group_of(at.head);
+  const int first = at.first_step();
   const int j0 = static_cast<int>(blockIdx.y) * chunk;
   const int columns = min(chunk, sizes.dv - j0);
   const int t0 = own_row();
@@ -86,28 +78,27 @@ __global__ void __launch_bounds__(threads)
   TileC sums[tiles];
   for (int i0 = 0; i0 < sizes.dk; i0 += chunk) {
     const int width = min(chunk, sizes.dk - i0);
-    load(decays.step, log_decays(sizes, log_decay, sequence, first, head, i0));
-    load(shared.a, sizes.steps(q, sequence, first, sizes.groups, group, sizes.dk, i0), shared.b,
-         sizes.steps(k, sequence, first, sizes.groups, group, sizes.dk, i0));
+    load(decays.step, log_decays(sizes, log_decay, at.sequence, first, at.head, i0));
+    load(shared.a, sizes.steps(q, at.sequence, first, sizes.groups, group, sizes.dk, i0), shared.b,
+         sizes.steps(k, at.sequence, first, sizes.groups, group, sizes.dk, i0));
     exponentiate(decays);
-    const float* own_bonus = bonus == nullptr ? nullptr : bonus + static_cast<std::ptrdiff_t>(head) * sizes.dk + i0;
+    const float* own_bonus = bonus == nullptr ? nullptr : bonus + static_cast<std::ptrdiff_t>(at.head) * sizes.dk + i0;
     add_scores<Format>(decays, shared.a, shared.b, own_bonus, width, i0 == 0, shared.scores, between);
-    load(decays.step, sizes.state(states, own_chunk, sequence, head, i0, j0));
+    load(decays.step, sizes.state(states, at.own_chunk, at.sequence, at.head, i0, j0));
     multiply<Format>(
         sums, 0, width, columns,
         [&](int t, int i) { return shared.a[(t0 + t) * pitch + i] * decays.through[0][sub][i]; },
         [&](int i, int j) { return decays.step[i * pitch + j]; });
   }
   store_between(between, shared.scores);
-  const Rows values = sizes.steps(v, sequence, first, sizes.heads, head, sizes.dv, j0);
+  const Rows values = sizes.steps(v, at.sequence, first, sizes.heads, at.head, sizes.dv, j0);
   load(shared.a, values);
   multiply<Format>(
       sums, 0, t0 + sub_chunk, columns, [&](int t, int s) { return shared.scores[(t0 + t) * pitch + s]; },
       [&](int s, int j) { return shared.a[s * pitch + j]; });
   for_elements(sums, t0, [&](int t, int j, float sum) {
     if (t >= values.count || j >= columns) return;
-    const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(sequence) * sizes.length + first + t) * sizes.heads + head;
-    y[row * sizes.dv + j0 + j] = sum;
+    y[at.step(sizes, t) * sizes.dv + j0 + j] = sum;
   });
 }
 

@@ -48,6 +48,27 @@ struct Extents {
   }
 };
 
+/// A chunk of one head of one sequence.
+struct ChunkOfHead {
+  int sequence, head, own_chunk;
+
+  __device__ int first_step() const { return own_chunk * chunk; }
+  /// Its place in a tensor [chunks,B,H].
+  __device__ std::ptrdiff_t index(const Extents& sizes) const {
+    return own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head;
+  }
+  /// The place of its step t in a tensor [B,T,H].
+  __device__ std::ptrdiff_t step(const Extents& sizes, int t) const {
+    return (static_cast<std::ptrdiff_t>(sequence) * sizes.length + first_step() + t) * sizes.heads + head;
+  }
+};
+
+/// The chunk of this block, where each has one of its own.
+__device__ __forceinline__ ChunkOfHead chunk_of_block(const Extents& sizes) {
+  const int block = static_cast<int>(blockIdx.x);
+  return {block / sizes.chunks() / sizes.heads, block / sizes.chunks() % sizes.heads, block % sizes.chunks()};
+}
+
 /// Throws Error for what the kernels do not compute.
 Extents checked(const cpu::RecurrenceSizes& sizes, cpu::RecurrenceDecay decay);
 Extents checked(const cpu::RecurrenceSizes& sizes, const cpu::RecurrenceInputs<float>& inputs);

@@ -26,11 +26,6 @@ __device__ __forceinline__ void store_row_sums(const float (&sums)[2], float* in
   }
 }
 
-/// A chunk of one head of one sequence.
-struct ChunkOfHead {
-  int sequence, head, own_chunk;
-};
-
 /// The gradient of each step's log decay is all that flows through that step: from the steps and the state before it to
 /// it, to those after it and to the state after the chunk; added up without differences, so that the little that passes
 /// a strong decay is not lost in what does not. `shared` has the flows: factors.between from step to step, from_state
@@ -38,8 +33,7 @@ struct ChunkOfHead {
 template <typename Shared>
 __device__ __forceinline__ void decay_gradients(const Extents& sizes, const ChunkOfHead& at, const float* states,
                                                 const float* dstates, Shared& shared, float* __restrict__ dlog_decay) {
-  const std::ptrdiff_t of_head = static_cast<std::ptrdiff_t>(at.sequence) * sizes.heads + at.head;
-  const std::ptrdiff_t state = (at.own_chunk * sizes.all_heads() + of_head) * sizes.cells();
+  const std::ptrdiff_t state = at.index(sizes) * sizes.cells();
   float through = 0;
   for (std::ptrdiff_t i = threadIdx.x; i < sizes.cells(); i += threads)
     through = fmaf(states[state + i], dstates[state + i], through);
@@ -50,12 +44,11 @@ __device__ __forceinline__ void decay_gradients(const Extents& sizes, const Chun
     for (int t = chunk - 2; t >= own; --t) flow[t * pitch + own] += flow[(t + 1) * pitch + own];
   }
   __syncthreads();
-  const int t0 = at.own_chunk * chunk + own;
-  if (own >= chunk || t0 >= sizes.length) return;
+  if (own >= chunk || at.first_step() + own >= sizes.length) return;
   float sum = through;
   for (int s = 0; s < own; ++s) sum += shared.to_state[s] + flow[own * pitch + s];
   for (int t = chunk - 1; t >= own; --t) sum += shared.from_state[t];
-  dlog_decay[(static_cast<std::ptrdiff_t>(at.sequence) * sizes.length + t0) * sizes.heads + at.head] = sum;
+  dlog_decay[at.step(sizes, own)] = sum;
 }
 
 }  // namespace zoo::gpu::recurrence

@@ -23,12 +23,9 @@ __global__ void __launch_bounds__(threads)
                    const float* __restrict__ states, float* __restrict__ y) {
   auto& shared = *shared_memory<ForwardShared>();
   Factors& factors = shared.factors;
-  const int block = static_cast<int>(blockIdx.x);
-  const int own_chunk = block % sizes.chunks();
-  const int head = block / sizes.chunks() % sizes.heads;
-  const int sequence = block / sizes.chunks() / sizes.heads;
-  const int group = sizes.group_of(head);
-  const int first = own_chunk * chunk;
+  const ChunkOfHead at = chunk_of_block(sizes);
+  const int group = sizes.group_of(at.head);
+  const int first = at.first_step();
   const int j0 = static_cast<int>(blockIdx.y) * chunk;
   const int columns = min(chunk, sizes.dv - j0);
   const int t0 = own_row();
@@ -36,20 +33,20 @@ __global__ void __launch_bounds__(threads)
   const auto a_row = [&](int t, int i) { return shared.a[(t0 + t) * pitch + i]; };
   const auto b_row = [&](int t, int s) { return shared.b[(t0 + t) * pitch + s]; };
 
-  fill(sizes, log_decay, step, sequence, head, first, factors);
+  fill(sizes, log_decay, step, at.sequence, at.head, first, factors);
   TileC scores[tiles];
   TileC sums[tiles];
   for (int i0 = 0; i0 < sizes.dk; i0 += chunk) {
     const int width = min(chunk, sizes.dk - i0);
-    load(shared.a, sizes.steps(q, sequence, first, sizes.groups, group, sizes.dk, i0), shared.b,
-         sizes.steps(k, sequence, first, sizes.groups, group, sizes.dk, i0));
+    load(shared.a, sizes.steps(q, at.sequence, first, sizes.groups, group, sizes.dk, i0), shared.b,
+         sizes.steps(k, at.sequence, first, sizes.groups, group, sizes.dk, i0));
     multiply<Format>(scores, 0, width, seen, a_row, [&](int i, int s) { return shared.b[s * pitch + i]; });
-    load(shared.b, sizes.state(states, own_chunk, sequence, head, i0, j0));
+    load(shared.b, sizes.state(states, at.own_chunk, at.sequence, at.head, i0, j0));
     multiply<Format>(sums, 0, width, columns, a_row, [&](int i, int j) { return shared.b[i * pitch + j]; });
   }
   for_elements(sums, t0, [&](int t, int, float& sum) { sum *= factors.from_start[t]; });
 
-  const Rows values = sizes.steps(v, sequence, first, sizes.heads, head, sizes.dv, j0);
+  const Rows values = sizes.steps(v, at.sequence, first, sizes.heads, at.head, sizes.dv, j0);
   __syncthreads();
   begin_copy(shared.a, pitch, chunk, values);
   copy_async_commit();
@@ -62,11 +59,10 @@ __global__ void __launch_bounds__(threads)
   __syncthreads();
   multiply<Format>(sums, 0, seen, columns, b_row, [&](int s, int j) { return shared.a[s * pitch + j]; });
 
-  const float past = skip == nullptr ? 0.0F : skip[head];
+  const float past = skip == nullptr ? 0.0F : skip[at.head];
   for_elements(sums, t0, [&](int t, int j, float sum) {
     if (t >= values.count || j >= columns) return;
-    const std::ptrdiff_t row = (static_cast<std::ptrdiff_t>(sequence) * sizes.length + first + t) * sizes.heads + head;
-    y[row * sizes.dv + j0 + j] = fmaf(past, shared.a[t * pitch + j], sum);
+    y[at.step(sizes, t) * sizes.dv + j0 + j] = fmaf(past, shared.a[t * pitch + j], sum);
   });
 }
 

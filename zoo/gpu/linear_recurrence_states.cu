@@ -20,35 +20,30 @@ __global__ void __launch_bounds__(threads)
                 const float* __restrict__ log_decay, const float* __restrict__ step, float* __restrict__ states,
                 float* __restrict__ wholes) {
   auto& shared = *shared_memory<SumsShared>();
-  const int block = static_cast<int>(blockIdx.x);
-  const int own_chunk = block % sizes.chunks();
-  const int head = block / sizes.chunks() % sizes.heads;
-  const int sequence = block / sizes.chunks() / sizes.heads;
-  const int first = own_chunk * chunk;
+  const ChunkOfHead at = chunk_of_block(sizes);
+  const int first = at.first_step();
   const int slices = blocks_of(sizes.dv, chunk);
   const int i0 = static_cast<int>(blockIdx.y) / slices * chunk;
   const int j0 = static_cast<int>(blockIdx.y) % slices * chunk;
   const int rows = min(chunk, sizes.dk - i0);
   const int columns = min(chunk, sizes.dv - j0);
 
-  const Decay decay(sizes, log_decay, sequence, head, first);
+  const Decay decay(sizes, log_decay, at.sequence, at.head, first);
   if (const int t = static_cast<int>(threadIdx.x); t < chunk) {
-    shared.factors[t] = to_end ? decay.through(t + 1, chunk) * step_of(sizes, step, sequence, head, first + t)
+    shared.factors[t] = to_end ? decay.through(t + 1, chunk) * step_of(sizes, step, at.sequence, at.head, first + t)
                                : decay.through(0, t + 1);
   } else if (t == chunk && wholes != nullptr && blockIdx.y == 0) {
-    wholes[own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head] =
-        decay.through(0, chunk);
+    wholes[at.index(sizes)] = decay.through(0, chunk);
   }
-  load(shared.a, sizes.steps(a, sequence, first, sizes.groups, sizes.group_of(head), sizes.dk, i0), shared.b,
-       sizes.steps(b, sequence, first, sizes.heads, head, sizes.dv, j0));
+  load(shared.a, sizes.steps(a, at.sequence, first, sizes.groups, sizes.group_of(at.head), sizes.dk, i0), shared.b,
+       sizes.steps(b, at.sequence, first, sizes.heads, at.head, sizes.dv, j0));
   if (own_row() >= rows) return;
   TileC sums[tiles];
   multiply<Format>(
       sums, 0, decay.count, columns,
       [&](int i, int t) { return shared.a[t * pitch + own_row() + i] * shared.factors[t]; },
       [&](int t, int j) { return shared.b[t * pitch + j]; });
-  const std::ptrdiff_t at = own_chunk * sizes.all_heads() + static_cast<std::ptrdiff_t>(sequence) * sizes.heads + head;
-  float* into = states + at * sizes.cells() + static_cast<std::ptrdiff_t>(i0) * sizes.dv + j0;
+  float* into = states + at.index(sizes) * sizes.cells() + static_cast<std::ptrdiff_t>(i0) * sizes.dv + j0;
   for_elements(sums, own_row(), [&](int i, int j, float sum) {
     if (i < rows && j < columns) into[static_cast<std::ptrdiff_t>(i) * sizes.dv + j] = sum;
   });
