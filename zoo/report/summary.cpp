@@ -261,22 +261,22 @@ Summary summarise(std::span<const Run> runs) {
     for (const Row& row : table.rows) {
       for (const Result& result : row.results) table.seeds = std::max(table.seeds, result.accuracy.count);
     }
-    for (const Row& row : table.rows) {
-      for (const Result& result : row.results)
-        table.fewer_seeds = table.fewer_seeds || (result.has_figures() && result.accuracy.count < table.seeds);
-    }
   }
   if (settings.size() > 1) summary.differences = differences(settings);
   return summary;
 }
 
 std::string estimates_sentence(std::span<const Table> tables) {
-  if (tables.empty()) return "";
-  const int seeds = std::ranges::max(tables, {}, &Table::seeds).seeds;
-  if (seeds < 2) return "";
-  const bool fewer = std::ranges::any_of(
-      tables, [seeds](const Table& table) { return table.fewer_seeds || (table.seeds > 0 && table.seeds < seeds); });
-  return fmt::format("mean and 95% interval over {}{} seeds", fewer ? "up to " : "", seeds);
+  std::set<int> seeds;
+  for (const Table& table : tables) {
+    for (const Row& row : table.rows) {
+      for (const Result& result : row.results) {
+        if (result.has_figures()) seeds.insert(result.accuracy.count);
+      }
+    }
+  }
+  if (seeds.empty() || *seeds.rbegin() < 2) return "";
+  return fmt::format("mean and 95% interval over {}{} seeds", seeds.size() > 1 ? "up to " : "", *seeds.rbegin());
 }
 
 }  // namespace zoo::report

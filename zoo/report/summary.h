@@ -65,7 +65,6 @@ struct Table {
   std::vector<Row> rows;          ///< by subject, then by width
   std::vector<std::size_t> runs;  ///< every run of this setting, by index, whatever its status
   int seeds = 0;                  ///< the most that a result has
-  bool fewer_seeds = false;       ///< some result has fewer than that
   bool regression = false;        ///< the answers are numbers: see is_regression()
 };
 
