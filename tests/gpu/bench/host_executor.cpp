@@ -19,7 +19,7 @@ __global__ void barriers(int count) {
 __global__ void shuffles(int count, float* y) {
   float value = 1;
   for (int i = 0; i < count; ++i) value = __shfl_xor_sync(0xffffffff, value, 1);
-  *y = value;
+  y[blockIdx.x * blockDim.x + threadIdx.x] = value;
 }
 
 __global__ void nothing() {}
@@ -42,14 +42,15 @@ double seconds(Stream& stream, const Run& run) {
 void measure() {
   omp_set_num_threads(1);
   Stream stream;
-  DeviceBuffer<float> y(1);
+  constexpr unsigned blocks = 4;
+  DeviceBuffer<float> y(std::size_t{blocks} * 1024);
   constexpr int count = 200;
   for (const unsigned threads : {32U, 128U, 256U, 1024U}) {
-    const double barrier = seconds(stream, [&] { launch(barriers, 4, threads, 0, stream, count); });
-    const double shuffle = seconds(stream, [&] { launch(shuffles, 4, threads, 0, stream, count, y.data()); });
+    const double barrier = seconds(stream, [&] { launch(barriers, blocks, threads, 0, stream, count); });
+    const double shuffle = seconds(stream, [&] { launch(shuffles, blocks, threads, 0, stream, count, y.data()); });
     const double start = seconds(stream, [&] { launch(nothing, 256, threads, 0, stream); });
     fmt::print("block of {}: {:.0f} ns a thread and barrier, {:.0f} a shuffle, {:.0f} a thread started\n", threads,
-               barrier / (4.0 * threads * count) * 1e9, shuffle / (4.0 * threads * count) * 1e9,
+               barrier / (1.0 * blocks * threads * count) * 1e9, shuffle / (1.0 * blocks * threads * count) * 1e9,
                start / (256.0 * threads) * 1e9);
   }
   const double launches = seconds(stream, [&] {

@@ -57,14 +57,14 @@ void Arena::release_memory() {
 
 void Arena::reset(std::size_t bytes) {
   const std::size_t needed = bytes + 2 * red_zone_bytes;
-  // ThreadSanitizer forgets who touched an address only when it is unmapped.
-  if (needed > capacity_ || race_check) {
+  if (needed > capacity_) {
     release_memory();
     void* memory = mmap(nullptr, needed, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc();
     memory_ = static_cast<char*>(memory);
     capacity_ = needed;
   }
+  forget_accesses(memory_, (needed + 7) / 8 * 8);  // of the block before
   data_ = memory_ + red_zone_bytes;
   bytes_ = bytes;
   allow_access(memory_, capacity_);

@@ -50,8 +50,6 @@ void Block::run(Launch& launch, std::uint64_t index) {
   }
   current_ = nullptr;
   running_block = nullptr;
-  // ThreadSanitizer forgets who touched a stack only when it is unmapped.
-  if (race_check) threads_.clear();
   if (fault_ != nullptr) std::rethrow_exception(fault_);
 }
 

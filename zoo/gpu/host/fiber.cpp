@@ -3,6 +3,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/context/preallocated.hpp>
 #include <new>
 #include <utility>
@@ -13,8 +14,8 @@ namespace zoo::gpu::host {
 
 namespace {
 
-// Room for a kernel's locals, and for the message of a fault; sanitizers make frames several times as large.
-constexpr std::size_t stack_bytes = (address_sanitizer || race_check) ? 256 * 1024 : 64 * 1024;
+// Room for a kernel's locals, and for the message of a fault; AddressSanitizer makes frames several times as large.
+constexpr std::size_t stack_bytes = address_sanitizer ? 256 * 1024 : 64 * 1024;
 constexpr std::size_t colours = 32;
 constexpr std::size_t colour_bytes = 128;
 
@@ -38,6 +39,7 @@ Stack::Stack(std::size_t number) {
   memory_ = static_cast<char*>(memory);
   mprotect(memory_, page_bytes(), PROT_NONE);
   top_ = memory_ + page_bytes() + stack_bytes - number % colours * colour_bytes;
+  deepest_ = reinterpret_cast<std::uint64_t*>(top_);
 }
 
 Stack::~Stack() {
@@ -55,6 +57,14 @@ std::size_t Stack::bytes() const {
 
 bool Stack::guards(const void* address) const {
   return address >= memory_ && address < memory_ + page_bytes();
+}
+
+void Stack::forget_accesses() {
+  // Below what was ever used, all is 0 as it was mapped; and the lowest word of what was used is not: each read and
+  // write calls ThreadSanitizer, which leaves an address to return to.
+  auto* word = reinterpret_cast<std::uint64_t*>(memory_ + page_bytes());
+  deepest_ = std::find_if(word, deepest_, [](std::uint64_t used) { return used != 0; });
+  host::forget_accesses(deepest_, static_cast<std::size_t>(top_ - reinterpret_cast<char*>(deepest_)));
 }
 
 Fiber::Fiber(std::size_t number) : stack_(number) {
@@ -75,6 +85,7 @@ Fiber::~Fiber() {
 void Fiber::start(Body body, void* argument) {
   body_ = body;
   argument_ = argument;
+  if constexpr (race_check) stack_.forget_accesses();
   if (trace_ != nullptr) destroy_trace(trace_);
   trace_ = create_trace();
 }

@@ -2,6 +2,7 @@
 
 #include <boost/context/fiber.hpp>
 #include <cstddef>
+#include <cstdint>
 
 namespace zoo::gpu::host {
 
@@ -20,10 +21,13 @@ class Stack {
   std::size_t bytes() const;
   /// Whether an address lies in the page below this stack.
   bool guards(const void* address) const;
+  /// Has ThreadSanitizer forget who used this stack.
+  void forget_accesses();
 
  private:
   char* memory_ = nullptr;
   char* top_ = nullptr;
+  std::uint64_t* deepest_ = nullptr;  ///< the lowest word that may have been written
 };
 
 /// A function on a stack of its own, which it can leave and come back to. It runs on the thread that made it, and is

@@ -65,6 +65,8 @@ inline void release(void* tag) {
 inline void acquire(void* tag) {
   __tsan_acquire(tag);
 }
+/// Forgets who touched these bytes, both numbers multiples of 8: what uses them next is in no order with it.
+void forget_accesses(void* at, std::size_t bytes);
 #else
 inline constexpr bool race_check = false;
 inline void* create_trace() {
@@ -77,6 +79,7 @@ inline void* current_trace() {
 inline void switch_trace(void*) {}
 inline void release(void*) {}
 inline void acquire(void*) {}
+inline void forget_accesses(void*, std::size_t) {}
 #endif
 
 /// Lets `trace` see all that was released to `tag`, on behalf of a thread that is not running.
