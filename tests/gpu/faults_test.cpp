@@ -1,4 +1,6 @@
 #include <cmath>
+#include <numeric>
+#include <vector>
 
 #include "gpu_testing.h"
 
@@ -36,6 +38,15 @@ __global__ void half_a_warp_at_the_barrier() {
   } else {
     __syncwarp();
   }
+}
+
+__global__ void one_thread_faults() {
+  if (threadIdx.x == 7) __syncwarp(1);
+  __syncthreads();
+}
+
+__global__ void writes_own_number(int* y) {
+  y[threadIdx.x] = static_cast<int>(threadIdx.x);
 }
 
 __global__ void lock_never_freed(int* lock) {
@@ -111,6 +122,21 @@ TEST(Fault, BarrierAfterAnEarlyReturn) {
 TEST(Fault, CallerNotInItsMask) {
   EXPECT_THAT(fault_of(caller_not_in_mask, 32),
               AllOf(HasSubstr("wrong mask: __shfl_sync at faults_test.cpp:"), HasSubstr("not in its mask 0x0000ffff")));
+}
+
+// Of the threads behind a fault some have not begun, some wait: none goes on in the launch after it.
+TEST(Fault, LeavesNothingOfItsLaunchBehind) {
+  constexpr unsigned count = 64;
+  std::vector<int> expected(count);
+  std::iota(expected.begin(), expected.end(), 0);
+  EXPECT_EQ(times_right([&] {
+              EXPECT_THAT(fault_of(one_thread_faults, count), HasSubstr("wrong mask: "));
+              Stream stream;
+              DeviceBuffer<int> y(count);
+              launch(writes_own_number, 1, count, 0, stream, y.data());
+              return to_host(y, stream) == expected;
+            }),
+            schedules);
 }
 
 TEST(Fault, MaskNamesLanesThatHaveEnded) {

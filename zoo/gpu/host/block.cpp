@@ -42,7 +42,8 @@ void Block::run(Launch& launch, std::uint64_t index) {
   start_threads();
   schedule();
   find_faults_of_the_end();
-  // A thread that still waits is told to end, so that the objects on its stack are destroyed.
+  // A thread that still waits is told to end, so that the objects on its stack are destroyed; one that has not begun
+  // does not begin.
   cancelled_ = true;
   for (unsigned i = 0; i < count_; ++i) {
     current_ = threads_[i].get();
@@ -126,6 +127,7 @@ void Block::schedule() {
 
 void Block::enter(Thread& thread) {
   try {
+    if (cancelled_) throw Cancelled();
     launch_->kernel();
     if (std::any_of(thread.copies.begin(), thread.copies.end(), [](const auto& group) { return !group.empty(); }))
       throw fault(
