@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "gpu_testing.h"
+#include "zoo/gpu/ptx.h"
 
 // Kernels with one mistake each, beside the same kernel without it, which no schedule may complain about.
 
@@ -21,6 +22,17 @@ __global__ void neighbour_in_warp(bool barrier, float* y) {
   shared[i] = static_cast<float>(i);
   if (barrier) __syncwarp();
   y[i] = shared[i ^ 1];
+}
+
+// Copies of 16 bytes arrive for the thread that waits for them; for others only a barrier says so.
+__global__ void neighbour_of_copies(bool barrier, const float4* x, float* y) {
+  auto* shared = shared_memory<float4>();
+  const unsigned i = threadIdx.x;
+  copy_async<16>(&shared[i], &x[i]);
+  copy_async_commit();
+  copy_async_wait<0>();
+  if (barrier) __syncthreads();
+  y[i] = shared[(i + 1) % blockDim.x].w;
 }
 
 // The second barrier is the one that beginners forget: nobody may overwrite what others still read.
@@ -111,6 +123,20 @@ bool is_sum_of_neighbours(const std::vector<float>& y) {
 TEST(PlantedRace, MissingSyncthreads) {
   expect_race("zoo::gpu::neighbour_in_block", [] { return is_neighbour(result_of(neighbour_in_block, false)); });
   EXPECT_EQ(times_right([] { return is_neighbour(result_of(neighbour_in_block, true)); }), schedules);
+}
+
+TEST(PlantedRace, MissingBarrierAfterAsynchronousCopies) {
+  const auto run = [](bool correct) {
+    Stream stream;
+    std::vector<float4> values;
+    for (unsigned i = 0; i < count; ++i) values.push_back({0, 0, 0, static_cast<float>(i)});
+    const DeviceBuffer<float4> x = to_device(std::span<const float4>(values), stream);
+    DeviceBuffer<float> y(count);
+    launch(neighbour_of_copies, 1, count, count * sizeof(float4), stream, correct, x.data(), y.data());
+    return is_neighbour(to_host(y, stream));
+  };
+  expect_race("zoo::gpu::neighbour_of_copies", [&] { return run(false); });
+  EXPECT_EQ(times_right([&] { return run(true); }), schedules);
 }
 
 TEST(PlantedRace, MissingSyncwarp) {
