@@ -37,7 +37,6 @@ __device__ __forceinline__ void invert(const Matrix& lower, Matrix& inverse) {
     TileC sums[tiles];
     multiply<Format>(
         sums, column, row, tile_rows, [&](int t, int k) { return lower[(row + t) * pitch + k]; }, known);
-    __syncwarp();
     for_elements(sums, row, store);
     __syncwarp();
     TileC products[tiles];
@@ -48,7 +47,6 @@ __device__ __forceinline__ void invert(const Matrix& lower, Matrix& inverse) {
     for_elements(products, row, store);
     __syncwarp();
   }
-  __syncthreads();
 }
 
 // One chunk of one head.

@@ -90,7 +90,6 @@ __global__ void __launch_bounds__(max_threads, 1)
       load_piece(sizes, head, piece, in, shared);
       backward_piece<Format>(work, piece);
     }
-    __syncthreads();
   }
   for (int l = 0; l < sizes.maps; ++l) {
     const MapRecord& map = shared.maps[l];

@@ -24,7 +24,6 @@ __global__ void __launch_bounds__(max_threads, 1)
     MapRecord& map = shared.maps[l];
     const cpu::FastMapTensors<float> to = of_head(map, maps_behind.of(l), index);
     cpu::FastMapTensors<const float> from = of_head(map, maps.of(l), index);
-    __syncthreads();
     if (threadIdx.x == 0) {
       map.W_sum = to.W_sum;
       map.b_sum = to.b_sum;
@@ -50,7 +49,6 @@ __global__ void __launch_bounds__(max_threads, 1)
     });
     advance<Format>(sizes, piece, shared);
   }
-  __syncthreads();
   for (int l = 0; l < sizes.maps; ++l) {
     const MapRecord& map = shared.maps[l];
     const cpu::FastMapTensors<float> to = of_head(map, maps_behind.of(l), index);
