@@ -53,8 +53,9 @@ void run_next(Stream::State& stream) {
   release(&stream.done);
   if (race_check) switch_trace(caller);
   if (fault == nullptr) return;
-  acquire(&stream.done);  // the fault was made there
+  // A fault ends the work of all streams: who gets it may free what any of them has used.
   for (Stream::State* other : streams()) {
+    acquire(&other->done);
     for (const Operation& dropped : other->operations) {
       if (dropped.marks != nullptr) dropped.marks->done = true;
     }
