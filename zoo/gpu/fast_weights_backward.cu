@@ -83,7 +83,7 @@ __global__ void __launch_bounds__(max_threads, 1)
       advance<Format>(sizes, piece, shared);
     }
     for (int i = last; i-- > first;) {
-      __syncthreads();
+      __syncthreads();  // the weights of the piece before are read no more
       load_maps(sizes, shared, sizes.begins_within,
                 kept + static_cast<std::ptrdiff_t>(i - first) * sizes.kept_values());
       const Piece piece = sizes.piece(i);

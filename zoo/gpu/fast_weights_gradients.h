@@ -40,7 +40,7 @@ __device__ __forceinline__ float block_sum(float value, float (&warp_sums)[max_t
   __syncthreads();
   float result = 0;
   for (unsigned i = 0; i < blockDim.x / 32; ++i) result += warp_sums[i];
-  __syncthreads();
+  __syncthreads();  // the next call may overwrite them
   return result;
 }
 

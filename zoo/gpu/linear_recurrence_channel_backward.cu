@@ -60,7 +60,7 @@ struct Kernel {
     load(shared.decays.step, log_decays(sizes, in.log_decay, at.sequence, at.first_step(), at.head, i0));
     load(shared.a, keys(in.q, i0), shared.b, keys(in.k, i0));
     exponentiate(shared.decays);
-    __syncthreads();
+    __syncthreads();  // all may read them when this returns
   }
 
   // dv_s by way of the state after the chunk, and of the scores, which are left behind.

@@ -10,7 +10,7 @@ namespace zoo::gpu::recurrence {
 /// Over the warps of a block, which all get the sum.
 __device__ __forceinline__ float block_sum(float value, float (&warp_sums)[threads / 32]) {
   const float sum = warp_sum(value);
-  __syncthreads();
+  __syncthreads();  // the call before has been read
   if (threadIdx.x % 32 == 0) warp_sums[threadIdx.x / 32] = sum;
   __syncthreads();
   float result = 0;
