@@ -2,7 +2,7 @@
 # Is every barrier of the kernels needed, and would the tests miss it? Takes out one after another in a copy of the last
 # commit (build/barriers) and runs the kernels' tests under ThreadSanitizer. A line for each says "race" (reported by the
 # kernel's name), "fails" (otherwise) or "not missed"; the exit code is 1 where one is not missed whose line does not say
-# why it stays. 13 minutes for all of them on two cores. Regular expressions choose files: tests/gpu/barriers.sh delta_rule
+# why it stays. 9 minutes for all of them on two cores. Regular expressions choose files: tests/gpu/barriers.sh delta_rule
 set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/../../runners/setup.sh"
 

@@ -66,7 +66,7 @@ TEST(DeviceMemory, SizeIsLimited) {
   Device small = h100();
   small.name = "small";
   small.memory_bytes = taken + 1000;
-  const Device usual = device();
+  const Device usual = device();  // NOLINT(performance-unnecessary-copy-initialization): the original changes
   emulate_device(small);
   EXPECT_THAT(error_of([] {
                 const DeviceBuffer<char> first(600);

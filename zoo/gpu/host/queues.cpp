@@ -35,8 +35,11 @@ bool can_begin(const Stream::State* stream) {
 void run_next(Stream::State& stream) {
   Operation operation = std::move(stream.operations.front());
   stream.operations.pop_front();
-  void* caller = current_trace();
-  if (race_check) switch_trace(stream.trace);
+  [[maybe_unused]] void* caller = nullptr;
+  if constexpr (race_check) {
+    caller = current_trace();
+    switch_trace(stream.trace);
+  }
   acquire(&stream.given);
   if (operation.after != nullptr) acquire(&operation.after->tag);
   std::exception_ptr fault;
@@ -51,7 +54,7 @@ void run_next(Stream::State& stream) {
   }
   operation.run = nullptr;  // by the stream, which has seen the kernel's threads end
   release(&stream.done);
-  if (race_check) switch_trace(caller);
+  if constexpr (race_check) switch_trace(caller);
   if (fault == nullptr) return;
   // A fault ends the work of all streams: who gets it may free what any of them has used.
   for (Stream::State* other : streams()) {

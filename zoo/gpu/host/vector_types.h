@@ -29,8 +29,8 @@ struct alignas(16) double2 {
 };
 struct dim3 {
   unsigned x = 1, y = 1, z = 1;
-  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1)
-      : x(x_), y(y_), z(z_) {}  // NOLINT(google-explicit-constructor): as CUDA's
+  // NOLINTNEXTLINE(google-explicit-constructor): as CUDA's
+  constexpr dim3(unsigned x_ = 1, unsigned y_ = 1, unsigned z_ = 1) : x(x_), y(y_), z(z_) {}
 };
 
 inline int2 make_int2(int x, int y) {
